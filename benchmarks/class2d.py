@@ -1,0 +1,110 @@
+"""Our EM, our VDAM and RELION's EM side by side on one simulated stack: cost of the whole process and quality against the truth.
+
+    python benchmarks/class2d.py --out /tmp/bench --n 5000 --box 64 --k 25 --seed 1 --structures pseudo model.pdb
+
+Writes OUT/class2d.json and, with --docs, the table in docs/benchmarks.md.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evaluation import evaluate
+from measure import REPOSITORY, Cost, markdown_table, replace_section, write_json
+from runs import Stack, Task, make_stack, relion_program, run_em, run_relion_em, run_vdam
+
+from relion4plugin.errors import UserError
+from relion4plugin.simulation.spec import SimulationSpec
+
+Runner = Callable[[Stack, Task, Path], Cost]
+COLUMNS = (
+    ("CPU (s)", "cpu_seconds"),
+    ("Wall (s)", "wall_seconds"),
+    ("Memory (MiB)", "peak_rss_mib"),
+    ("View purity", "view_purity"),
+    ("True in majority", "majority_fraction"),
+    ("Effective classes", "effective_classes"),
+    ("Empty", "empty_classes"),
+    ("FRC=0.5, ten largest (A)", "frc_resolution_ten"),
+)
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and class2d.json")
+    parser.add_argument("--n", type=int, default=5000, help="particles (%(default)s)")
+    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
+    parser.add_argument("--pixel", type=float, default=3.5, help="pixel size in A (%(default)s)")
+    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation and of the runs (%(default)s)")
+    parser.add_argument("--snr", type=float, default=0.1, help="signal variance over noise variance (%(default)s)")
+    parser.add_argument("--junk", type=float, default=0.0, help="share of junk images (%(default)s)")
+    parser.add_argument("--tau2_fudge", type=float, default=2.0, help="regularisation T (%(default)s)")
+    parser.add_argument("--structures", nargs="+", default=["pseudo"], help="pseudo, PDB/mmCIF files or maps (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each program (%(default)s)")
+    parser.add_argument("--em-iterations", type=int, default=25, help="EM iterations (%(default)s)")
+    parser.add_argument("--mini-batches", type=int, default=200, help="VDAM mini-batches (%(default)s)")
+    parser.add_argument("--skip", nargs="*", default=[], choices=("vdam", "em", "relion"), help="runs to leave out")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    return parser.parse_args(words)
+
+
+def runners(skip: list[str]) -> dict[str, Runner]:
+    """Return the runs to make, by name; RELION's only where it is installed."""
+    chosen: dict[str, Runner] = {}
+    if "vdam" not in skip:
+        chosen["VDAM, ours"] = run_vdam
+    if "em" not in skip:
+        chosen["EM, ours"] = run_em
+    program = relion_program()
+    if "relion" not in skip and program is not None:
+        chosen["EM, RELION 3.1"] = lambda stack, task, out: run_relion_em(stack, task, out, program)
+    return chosen
+
+
+def compare(stack: Stack, task: Task, chosen: dict[str, Runner], folder: Path) -> dict[str, dict[str, Any]]:
+    """Run and evaluate everything on one stack, one after the other."""
+    figures = {}
+    for name, runner in chosen.items():
+        out = folder / name.replace(", ", "_").replace(" ", "_").lower()
+        print(f"{name}: running in {out}", flush=True)
+        cost = runner(stack, task, out)
+        figures[name] = cost.as_dict() | evaluate(out, stack.truth)
+        print("   " + ", ".join(f"{title} {figures[name][key]:.3g}" for title, key in COLUMNS), flush=True)
+    return figures
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the benchmark."""
+    options = arguments(words)
+    task = Task(options.k, options.tau2_fudge, options.threads, options.seed, options.em_iterations, options.mini_batches)
+    chosen = runners(options.skip)
+    if "relion" not in options.skip and relion_program() is None:
+        print("relion_refine is not on PATH: its run is left out", flush=True)
+    figures: dict[str, Any] = {}
+    for source in options.structures:
+        name = Path(source).name.split(".")[0]
+        spec = SimulationSpec(
+            source=source, n_particles=options.n, box_size=options.box, pixel_size=options.pixel, snr=options.snr,
+            junk_fraction=options.junk, seed=options.seed,
+        )  # fmt: skip
+        stack = make_stack(spec, options.out / name / "stack")
+        figures[name] = compare(stack, task, chosen, options.out / name)
+    write_json(options.out / "class2d.json", vars(options), figures)
+    rows = [[source, run, *(one[key] for _, key in COLUMNS)] for source, runs in figures.items() for run, one in runs.items()]
+    table = markdown_table(["Structure", "Run", *(title for title, _ in COLUMNS)], rows)
+    (options.out / "class2d.md").write_text(table + "\n")
+    if options.docs:
+        replace_section(REPOSITORY / "docs" / "benchmarks.md", "class2d", table)
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,83 @@
+"""Quality of our VDAM (and of RELION's EM where it is installed) on stacks with junk: structures x seeds.
+
+    python benchmarks/quality.py --out /tmp/quality --structures pseudo 3wip.pdb 6cvm.pdb --seeds 1 2 3
+
+Writes OUT/quality.json and, with --docs, the table in docs/benchmarks.md. Targets: at least 95 % of the true particles in classes in
+which they are the majority, more than K/3 effective classes, FRC=0.5 of the ten largest no worse than RELION's.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from class2d import compare, runners
+from measure import REPOSITORY, markdown_table, replace_section, write_json
+from runs import EM_ITERATIONS, VDAM_MINI_BATCHES, Task, make_stack
+
+from relion4plugin.errors import UserError
+from relion4plugin.simulation.spec import SimulationSpec
+
+MAJORITY_TARGET = 0.95
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and quality.json")
+    parser.add_argument("--structures", nargs="+", default=["pseudo"], help="pseudo, PDB/mmCIF files or maps (%(default)s)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of simulation and runs (%(default)s)")
+    parser.add_argument("--n", type=int, default=3000, help="particles (%(default)s)")
+    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
+    parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
+    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
+    parser.add_argument("--snr", type=float, default=0.1, help="signal variance over noise variance (%(default)s)")
+    parser.add_argument("--junk", type=float, default=0.2, help="share of junk images (%(default)s)")
+    parser.add_argument("--tau2_fudge", type=float, default=2.0, help="regularisation T (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each program (%(default)s)")
+    parser.add_argument("--em-iterations", type=int, default=EM_ITERATIONS, help="EM iterations (%(default)s)")
+    parser.add_argument("--mini-batches", type=int, default=VDAM_MINI_BATCHES, help="VDAM mini-batches (%(default)s)")
+    parser.add_argument("--skip", nargs="*", default=["em"], choices=("vdam", "em", "relion"), help="runs to leave out (%(default)s)")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the benchmark."""
+    options = arguments(words)
+    chosen = runners(options.skip)
+    figures: dict[str, Any] = {}
+    rows = []
+    for source in options.structures:
+        name = Path(source).name.split(".")[0]
+        for seed in options.seeds:
+            spec = SimulationSpec(
+                source=source, n_particles=options.n, box_size=options.box, pixel_size=options.pixel, snr=options.snr,
+                junk_fraction=options.junk, seed=seed,
+            )  # fmt: skip
+            folder = options.out / f"{name}_seed{seed}"
+            task = Task(options.k, options.tau2_fudge, options.threads, seed, options.em_iterations, options.mini_batches)
+            found = compare(make_stack(spec, folder / "stack"), task, chosen, folder)
+            figures[folder.name] = found
+            rows += [row(name, seed, run, one) for run, one in found.items()]
+            write_json(options.out / "quality.json", vars(options), figures)  # after each stack: a long benchmark may be stopped
+    table = markdown_table(["Structure", "Seed", "Run", "True in majority", "Effective classes", "Empty", "FRC=0.5 (A)", "Meets targets"], rows)
+    (options.out / "quality.md").write_text(table + "\n")
+    if options.docs:
+        replace_section(REPOSITORY / "docs" / "benchmarks.md", "quality", table)
+    print(table)
+    return 0
+
+
+def row(name: str, seed: int, run: str, one: dict[str, Any]) -> list[object]:
+    """One line of the table."""
+    good = one["majority_fraction"] >= MAJORITY_TARGET and one["effective_classes"] > one["classes"] / 3
+    figures = [one[key] for key in ("majority_fraction", "effective_classes", "empty_classes", "frc_resolution_ten")]
+    return [name, seed, run, *figures, "yes" if good else "no"]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,88 @@
+"""Entry point of the command line: finds the command, imports only that, turns mistakes into exit codes."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import relion4plugin
+from relion4plugin.errors import UserError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# command -> (module with add_args(parser) and main(args) -> exit code, one line of help)
+COMMANDS = {
+    "demo": ("demo", "simulate particles, classify them and write a report"),
+    "doctor": ("doctor", "check this installation: versions, GPU, Scipion, RELION"),
+    "simulate particles": ("simulate_particles", "make particle stacks with known truth"),
+    "class2d": ("class2d", "2D classification by VDAM or EM"),
+    "report": ("report", "one HTML file about a 2D classification"),
+    "reference": ("reference", "write the reference pages of all options"),
+}
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose mistakes are the same one line as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise UserError(f"{message}; see '{self.prog} --help'")
+
+
+def usage() -> str:
+    """Return the list of commands."""
+    lines = ["usage: relion4plugin COMMAND [options]", "", "commands:"]
+    lines += [f"  {name:<20}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join([*lines, "", "relion4plugin COMMAND --help shows the options of a command; --version the version"])
+
+
+def command_parser(name: str) -> tuple[CommandParser, object]:
+    """Import one command and return its parser and module."""
+    module = importlib.import_module(f"relion4plugin.cli.{COMMANDS[name][0]}")
+    parser = CommandParser(
+        prog=f"relion4plugin {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    module.add_args(parser)
+    return parser, module
+
+
+def _find_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return name, list(words[length:])
+    longer = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if longer:
+        raise UserError(f"'{words[0]}' needs one more word: {', '.join(longer)}")
+    raise UserError(f"no command '{words[0]}'; there are {', '.join(COMMANDS)}")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 1 failed, 2 user's mistake, 130 interrupted."""
+    words = list(sys.argv[1:] if words is None else words)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return OK if words else USAGE
+    if words[0] == "--version":
+        print(relion4plugin.__version__)
+        return OK
+    try:
+        name, rest = _find_command(words)
+        parser, module = command_parser(name)
+        return int(module.main(parser.parse_args(rest)))  # type: ignore[attr-defined]
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted{f': {interrupt}' if str(interrupt) else ''}; files written so far are kept", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run() -> NoReturn:
+    """Exit with the code of `main` (console script)."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,91 @@
+"""Write the reference pages of all options from their declarations.
+
+For example:
+
+  relion4plugin reference --o docs/reference
+  relion4plugin reference --o docs/reference --check      (exit code 1 when a page is stale)
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.jobs.class2d import Class2DParameters
+from relion4plugin.jobs.parameters import fields_of, reference_page
+from relion4plugin.jobs.simulate_particles import SimulateParticlesParameters
+
+# page -> command, declaration, introduction
+_PAGES: dict[str, tuple[str, type, str]] = {
+    "class2d.md": (
+        "class2d",
+        Class2DParameters,
+        "2D classification by VDAM or EM. The first name of each option is that of RELION's job.star, so that a job.star is a "
+        "parameter set (`--job_star FILE`); the others are those of RELION's program.",
+    ),
+    "simulate_particles.md": (
+        "simulate particles",
+        SimulateParticlesParameters,
+        "Particle images with known truth, from the built-in protein, a structure or a map.",
+    ),
+}
+
+
+def add_args(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--o", metavar="DIR", type=Path, default=Path("docs/reference"), help="directory of the pages")
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+
+
+def pages() -> dict[str, str]:
+    """Return all pages: file name -> text."""
+    made = {name: _page(command, cls, introduction) for name, (command, cls, introduction) in _PAGES.items()}
+    return {**made, "commands.md": _commands_page()}
+
+
+def _page(command: str, cls: type, introduction: str) -> str:
+    return reference_page(cls, f"relion4plugin {command}", introduction)
+
+
+def _commands_page() -> str:
+    from relion4plugin.cli.main import COMMANDS, command_parser
+
+    lines = ["# Commands", "", "Exit codes: 0 done, 1 failed, 2 a mistake in input or options (one line says which), 130 interrupted.", ""]
+    for name, (_, text) in COMMANDS.items():
+        parser, module = command_parser(name)
+        example = [line.strip() for line in str(module.__doc__).splitlines() if line.startswith("  ")]
+        lines += [f"## {name}", "", text[0].upper() + text[1:] + ".", "", *(f"    {line}" for line in example), ""]
+        page = next((page for page, (command, _, _) in _PAGES.items() if command == name), None)
+        declared = {f"--{f}" for f in _declared(name)}
+        lines += _option_rows(parser, declared)
+        lines += ["", f"Its other options: [{page}]({page})." if page else "", ""] if page else [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _declared(command: str) -> set[str]:
+    classes = [cls for name, cls, _ in _PAGES.values() if name == command]
+    return {field.name for field in fields_of(classes[0])} if classes else set()
+
+
+def _option_rows(parser: argparse.ArgumentParser, declared: set[str]) -> list[str]:
+    rows = ["| option | meaning |", "|---|---|"]
+    for action in parser._actions:
+        names = action.option_strings or [action.metavar if isinstance(action.metavar, str) else action.dest]
+        scaled = action.dest.endswith("_scaled") or f"--{action.dest}" in declared
+        if not scaled and action.dest != "help":
+            rows.append(f"| {'<br>'.join(f'`{n}`' for n in names)} | {action.help} |")
+    return rows
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write or compare the pages."""
+    stale = [name for name, text in pages().items() if not (args.o / name).is_file() or (args.o / name).read_text(encoding="utf-8") != text]
+    if args.check:
+        if stale:
+            print(f"stale: {', '.join(stale)}; run 'relion4plugin reference --o {args.o}'", file=sys.stderr)
+        return 1 if stale else 0
+    args.o.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        atomic_write_text(args.o / name, pages()[name])
+    print(f"{len(stale)} page(s) written to {args.o}")
+    return 0

@@ -1,0 +1,1 @@
+"""Reading and writing of STAR files, MRC files and particle sets."""

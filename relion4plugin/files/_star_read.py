@@ -1,0 +1,256 @@
+"""Reading of STAR files in RELION's dialect: the file is cut into tables here, rows are parsed by pandas' C engine."""
+
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from relion4plugin.errors import UserError
+
+Block = pd.DataFrame | dict[str, Any]
+
+# Labels whose values are text even where they look like numbers (a micrograph called "0012", a job option "10").
+_TEXT_LABEL = re.compile(
+    r"(Name\d?|NameOriginal|NameIfTrue|File\d?|TypeLabel|StatusLabel|Alias|(Reference|Ctf|Gradient)Image|GradMoment\d|Scheme|SymmetryGroup"
+    r"|Coordinates|Metadata|BooleanVariable|JobMode|OperatorInput\d|OperatorOutput|OperatorType|String\w*Value|PipeLineEdge\w+|Zernike"
+    r"|JobOption(Variable|Value|DefaultValue|GUILabel|HelpText|MenuOptions|FilePattern|DirectoryDefault))$"
+)
+_END_OF_ROWS = re.compile(rb"\n(?=[ \t]*(?:\n|#|data_\S*[ \t]*(?:\n|\Z)|loop_[ \t]*(?:\n|\Z)|\Z))")
+# A quoted token ends at the matching quote that is followed by white space, so a quote inside a word is text.
+_TOKEN = re.compile(r"""(?<!\S)(?:"(?P<double>.*?)"(?!\S)|'(?P<single>.*?)'(?!\S)|(?P<bare>\S+))""")
+_COUNTED_BYTES = 1 << 22
+_NAN_WORDS = ["nan", "NaN", "NAN", "-nan"]
+
+
+class _Lines:
+    """A cursor over the lines of a file."""
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        self.data, self.path, self.position, self.start = data, path, 0, 0
+
+    def next(self) -> str | None:
+        """Return the next line that is neither blank nor a comment, stripped; None at the end."""
+        while self.position < len(self.data):
+            self.start = self.position
+            end = self.data.find(b"\n", self.start)
+            self.position = len(self.data) if end < 0 else end + 1
+            line = self.data[self.start : self.position].strip()
+            if line and line[:1] not in (b"#", b";"):
+                return line.decode("utf-8")
+        self.start = self.position
+        return None
+
+    def push_back(self) -> None:
+        """Read the current line again."""
+        self.position = self.start
+
+    def error(self, message: str, extra_lines: int = 0) -> UserError:
+        """Make the error for the current line (or `extra_lines` after it)."""
+        line = self.data.count(b"\n", 0, self.start) + 1 + extra_lines
+        return UserError(f"{self.path}, line {line}: {message}")
+
+
+def _load(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a STAR file, check the path") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: damaged gzip file ({error}); expected a STAR file, copy it again") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a STAR file") from error
+    if not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: not a STAR file (binary data or not UTF-8); give a text file with data_ blocks") from None
+    if b"\0" in data:
+        raise UserError(f"{path}: not a STAR file (binary data); give a text file with data_ blocks")
+    return data.replace(b"\r\n", b"\n") if b"\r" in data else data
+
+
+def is_text_label(label: str) -> bool:
+    """Tell whether values of this label are kept as text even where they look like numbers."""
+    return _TEXT_LABEL.search(label) is not None
+
+
+def _tokens(line: str) -> list[tuple[str, bool]]:
+    """Split a line into (text, was quoted)."""
+    return [
+        (match["bare"], False) if match["bare"] is not None else (match["double"] if match["double"] is not None else match["single"], True)
+        for match in _TOKEN.finditer(line)
+    ]
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for convert in (int, float):
+        try:
+            return convert(text) if "_" not in text else text
+        except ValueError:
+            continue
+    return text
+
+
+def _is_number(text: str) -> bool:
+    return not isinstance(_number_or_text(text), str)
+
+
+def _tokens_per_line(rows: bytes) -> np.ndarray:
+    """Count the words of each line, in pieces that keep memory small and without a Python loop over lines."""
+    counts = []
+    start = 0
+    while start < len(rows):
+        end = rows.find(b"\n", start + _COUNTED_BYTES) + 1 or len(rows)
+        characters = np.frombuffer(rows, dtype=np.uint8, count=end - start, offset=start)
+        inside = characters > 32
+        first = inside.copy()
+        first[1:] &= ~inside[:-1]
+        line_ends = np.flatnonzero(characters == 10)
+        if characters[-1] != 10:
+            line_ends = np.append(line_ends, len(characters))
+        counts.append(np.diff(np.searchsorted(np.flatnonzero(first), line_ends), prepend=0))
+        start = end
+    return np.concatenate(counts)
+
+
+def _plain_rows(rows: bytes, labels: list[str]) -> pd.DataFrame:
+    """Parse rows without quotes, all with one word per label."""
+    first = rows.split(b"\n", 1)[0].decode("utf-8").split()
+    text = {i for i, (label, word) in enumerate(zip(labels, first, strict=True)) if is_text_label(label) or not _is_number(word)}
+    while True:
+        kinds: dict[Hashable, type[object]] = dict.fromkeys(text, object)
+        missing: dict[Any, list[str]] = {i: _NAN_WORDS for i in range(len(labels)) if i not in text}
+        table = pd.read_csv(
+            io.BytesIO(rows),
+            sep=r"\s+",
+            header=None,
+            names=range(len(labels)),
+            index_col=False,
+            quoting=3,  # csv.QUOTE_NONE
+            dtype=kinds,
+            keep_default_na=False,
+            na_values=missing,
+            low_memory=False,
+            encoding="utf-8",
+        )
+        # A column with a number in the first row and a word further down is text as a whole.
+        mixed = {i for i in range(len(labels)) if i not in text and table[i].dtype.kind not in "iuf"}
+        if not mixed:
+            table.columns = pd.Index(labels)
+            return table
+        text |= mixed
+
+
+def _quoted_rows(rows: bytes, labels: list[str], lines: _Lines) -> pd.DataFrame:
+    """Parse rows with quoted or missing values, line by line."""
+    table: list[list[str]] = []
+    quoted: set[int] = set()
+    for number, line in enumerate(rows.decode("utf-8").rstrip("\n").split("\n")):
+        tokens = _tokens(line)
+        if len(tokens) == 1 and len(labels) == 2:  # RELION reads a missing second value as the empty string
+            tokens.append(("", True))
+        if len(tokens) != len(labels):
+            raise lines.error(f"{len(tokens)} values, expected {len(labels)}; correct this row", number)
+        quoted.update(i for i, token in enumerate(tokens) if token[1])
+        table.append([token[0] for token in tokens])
+    columns: dict[str, Any] = {}
+    for i, (label, words) in enumerate(zip(labels, zip(*table, strict=True), strict=True)):
+        if i not in quoted and not is_text_label(label) and all(map(_is_number, words)):
+            columns[label] = [_number_or_text(word) for word in words]
+        else:
+            columns[label] = pd.Series(words, dtype=object)
+    return pd.DataFrame(columns)
+
+
+def _read_rows(lines: _Lines, labels: list[str]) -> pd.DataFrame:
+    end = _END_OF_ROWS.search(lines.data, lines.start)
+    lines.position = len(lines.data) if end is None else end.end()
+    rows = lines.data[lines.start : lines.position]
+    if b'"' in rows or b"'" in rows:
+        return _quoted_rows(rows, labels, lines)
+    counts = _tokens_per_line(rows)
+    wrong = np.flatnonzero(counts != len(labels))
+    if len(wrong) == 0:
+        return _plain_rows(rows, labels)
+    if len(labels) == 2:
+        return _quoted_rows(rows, labels, lines)
+    row = int(wrong[0])
+    raise lines.error(f"{counts[row]} values, expected {len(labels)} (one for each label); correct this row", row)
+
+
+def _read_loop(lines: _Lines) -> pd.DataFrame:
+    labels: list[str] = []
+    while (line := lines.next()) is not None and line.startswith("_"):
+        labels.append(line.split()[0][1:])
+    if not labels:
+        raise lines.error("loop_ without labels; expected lines such as _rlnImageName")
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise lines.error(f"label _{twice} stands twice in one table; remove one column")
+    if line is None or re.fullmatch(r"data_\S*", line):
+        lines.push_back()
+        return pd.DataFrame({label: pd.Series(dtype=object if is_text_label(label) else float) for label in labels})
+    return _read_rows(lines, labels)
+
+
+def _read_list(lines: _Lines) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    while (line := lines.next()) is not None and line.startswith("_"):
+        tokens = _tokens(line)
+        if len(tokens) < 2:
+            raise lines.error(f"{tokens[0][0]} has no value; expected '_label value', with \"\" for an empty text")
+        label, (value, quoted) = tokens[0][0][1:], tokens[1]
+        values[label] = value if quoted or is_text_label(label) else _number_or_text(value)
+    lines.push_back()
+    return values
+
+
+def read_star(path: str | os.PathLike[str]) -> dict[str, Block]:
+    """Read all tables of a STAR file (RELION 3.0 to 5.0, Scipion, the starfile library; plain or gzip).
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    dict
+        Keys are the names behind ``data_`` (may be empty). A ``loop_`` becomes a DataFrame, a list block a dict; labels
+        are without the leading underscore. Columns are int64, float64 or text (object); names of images, micrographs
+        and files, job options and quoted values stay text even where they look like numbers. Of two tables with the
+        same name the first counts, as in RELION.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is not a STAR file, or a row has too many or too few values; with the line number.
+    """
+    path = Path(path)
+    lines = _Lines(_load(path), path)
+    blocks: dict[str, Block] = {}
+    while (line := lines.next()) is not None:
+        if not line.startswith("data_"):
+            place = "outside a table (a blank or comment line ends a table)" if blocks else "before the first data_ block"
+            raise lines.error(f"unexpected text '{line[:40]}' {place}; expected a STAR table beginning with data_")
+        name = line[5:]
+        content = lines.next()
+        block: Block
+        if content == "loop_":
+            block = _read_loop(lines)
+        else:
+            lines.push_back()
+            block = _read_list(lines)
+        blocks.setdefault(name, block)
+    if not blocks:
+        raise UserError(f"{path}: no table in this file; expected at least one data_ block")
+    return blocks

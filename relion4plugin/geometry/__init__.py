@@ -1,0 +1,1 @@
+"""Orientations: Euler angles, directions on the sphere and point groups."""

@@ -1,0 +1,1 @@
+"""Images and volumes: Fourier conventions, CTF, optical aberrations, masks, filters and projection."""

@@ -1,0 +1,1 @@
+"""Job types: parameters declared once, inputs, outputs and the RELION job directory."""

@@ -1,0 +1,261 @@
+"""The expectation step on the CPU: matrix products for the coarse pass, fused kernels for the rest.
+
+Particles go through in fixed chunks, several at once in threads; back-projection runs over classes. Neither depends on the
+number of threads, so results do not either.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from threadpoolctl import threadpool_limits
+
+from relion4plugin.refinement import kernels
+from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights, noise_fill
+from relion4plugin.refinement.particles import scale_counts
+from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
+from relion4plugin.refinement.settings import RefinementSettings
+from relion4plugin.refinement.slices import extract_slices
+from relion4plugin.refinement.state import Model
+
+CHUNK = 32  # particles of one thread at a time: their shifted images and scores stay in the shared cache
+BYTES_PER_PIXEL = 16  # what a particle keeps per pixel until back-projection
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Slices of all classes and shift phases, real and imaginary parts apart, float32."""
+
+    coarse_real: np.ndarray  # (Pc, K * R/2), columns of the matrix products
+    coarse_imag: np.ndarray
+    coarse_power: np.ndarray  # (Pc, K * R/2), |slice|^2 / 2
+    fine_real: np.ndarray  # (K * R * children, P)
+    fine_imag: np.ndarray
+    shift_coarse_real: np.ndarray  # (T, Pc)
+    shift_coarse_imag: np.ndarray
+    shift_real: np.ndarray  # (T * children, P)
+    shift_imag: np.ndarray
+
+    @classmethod
+    def of(cls, transforms: np.ndarray, plan: SearchPlan) -> "Templates":
+        """Cut the slices out of the padded transforms (K, M, M//2+1)."""
+        coarse = extract_slices(transforms, plan.slices_coarse, np)
+        real, imag = _parts(coarse.reshape(-1, coarse.shape[-1]).T)
+        real[0] = imag[0] = 0.0
+        fine = extract_slices(transforms, plan.slices_fine, np)
+        power = 0.5 * (real**2 + imag**2)
+        return cls(real, imag, power, *_parts(fine.reshape(-1, fine.shape[-1])), *_parts(plan.phases_coarse), *_parts(plan.phases_fine))
+
+
+def _parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(values.real), np.ascontiguousarray(values.imag)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What all chunks of one expectation step share."""
+
+    plan: SearchPlan
+    templates: Templates
+    sigma2_noise: np.ndarray  # (n_optics, shells)
+    log_class: np.ndarray  # float32 (K,)
+    scale_count: np.ndarray  # int64 (K,)
+    sums: ParticleSums
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Masked images of a chunk, float32 (n, P)."""
+
+    real: np.ndarray
+    imag: np.ndarray
+    power: np.ndarray  # float64 (n, shells), of all shells
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Fine samples of a chunk that count."""
+
+    start: np.ndarray
+    template: np.ndarray
+    shift: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Weighted unmasked images waiting for back-projection, float32 (n, P)."""
+
+    real: np.ndarray
+    imag: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, n: int, count: int) -> "_Room":
+        return cls(*(np.empty((n, count), np.float32) for _ in range(3)))
+
+    def part(self, chunk: slice) -> "_Room":
+        return _Room(self.real[chunk], self.imag[chunk], self.weight[chunk])
+
+
+class CpuExpectation:
+    """Runs expectation steps with numpy and numba."""
+
+    def __init__(self, source: ImageSource, model: ImageModel, settings: RefinementSettings) -> None:
+        self._source, self._model, self._settings = source, model, settings
+        self._pool = ThreadPoolExecutor(max(settings.threads, 1))
+        pixels = model.pixels
+        centre = 1 - 2 * ((pixels.kx + pixels.ky).astype(np.int64) % 2)
+        self._pixel_scale = (centre / pixels.box**2).astype(np.float32)
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self._pool.shutdown()
+
+    def run(
+        self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]
+    ) -> Expectation:
+        """Expect over a batch; see `expectation.ExpectationStep`."""
+        n, n_classes = len(batch.rows), len(transforms)
+        sums = ParticleSums.empty(n)
+        with np.errstate(divide="ignore"):
+            log_class = np.log(model.pdf_class).astype(np.float32)
+        step = _Pass(plan, Templates.of(transforms, plan), model.sigma2_noise, log_class, scale_counts(model, plan), sums)
+        class_weight, noise = np.zeros(n_classes), np.zeros(model.sigma2_noise.shape)
+        voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
+        data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
+        weight = np.zeros((n_classes, plan.halves, voxels), np.float32)
+        with threadpool_limits(1, "blas"):
+            for block in self._blocks(n, plan.count):
+                room = _Room.of(block.stop - block.start, plan.count)
+                chunks = [slice(c, min(c + CHUNK, block.stop)) for c in range(block.start, block.stop, CHUNK)]
+                offset = block.start
+
+                def visit(chunk: slice, room: _Room = room, offset: int = offset) -> Any:
+                    return self._visit(step, batch.part(chunk), room.part(slice(chunk.start - offset, chunk.stop - offset)), chunk)
+
+                results = list(self._pool.map(visit, chunks))
+                for _, classes, power in results:
+                    class_weight += classes
+                    noise += power
+                self._back_project(step, [kept for kept, _, _ in results], batch.half[block], room, data, weight)
+                advance(block.stop - block.start)
+        shape = (n_classes, plan.halves, m, m // 2 + 1)
+        return Expectation(sums, class_weight, noise, data.reshape(shape).swapaxes(0, 1), weight.reshape(shape).swapaxes(0, 1))
+
+    def _blocks(self, n: int, count: int) -> Iterator[slice]:
+        room = self._settings.memory_limit * 2**30 / 4
+        size = max(CHUNK, int(room / (BYTES_PER_PIXEL * count)) // CHUNK * CHUNK)
+        return (slice(b, min(b + size, n)) for b in range(0, n, size))
+
+    def _transform(self, batch: Batch, sigma2_noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Read, shift, mask and transform: real and imaginary parts (2, n, P) of the masked and unmasked images."""
+        model, pixels = self._model, self._model.pixels
+        images = self._source.read(batch.rows)
+        both = np.empty((2, *images.shape), np.float32)
+        kernels.shift_and_mask(images, batch.factor, batch.old_offset, model.mask, model.background, both[0], both[1])
+        if not self._settings.zero_mask:
+            seed = (self._settings.seed, int(batch.rows[0]), 2)
+            fill = noise_fill(images.shape, sigma2_noise[model.optics.index[batch.rows]], seed)
+            both[0] = both[1] * model.mask + fill * (1 - model.mask)
+        half = scipy.fft.rfft2(both.reshape(-1, pixels.box, pixels.box), workers=1).reshape(2 * len(images), -1)
+        shape = (len(half), len(pixels.flat))
+        real, imag = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        kernels.gather_pixels(half, pixels.flat, self._pixel_scale, real, imag)
+        if model.optics.modulation is not None:
+            factor = np.tile(model.optics.modulation[model.optics.index[batch.rows]], (2, 1))
+            real, imag = real * factor.real - imag * factor.imag, real * factor.imag + imag * factor.real
+        return real.reshape(2, len(images), -1), imag.reshape(2, len(images), -1)
+
+    def _visit(self, step: _Pass, batch: Batch, room: _Room, out: slice) -> tuple[_Kept, np.ndarray, np.ndarray]:
+        """Take one chunk through both passes; fill `room` and rows `out` of the particle sums."""
+        plan, sums, count = step.plan, step.sums, step.plan.count
+        real, imag = self._transform(batch, step.sigma2_noise)
+        weights = make_weights(self._model, batch.rows, count, step.sigma2_noise, batch.scale)
+        np.multiply(real[1, :, :count], weights.insert, out=room.real)
+        np.multiply(imag[1, :, :count], weights.insert, out=room.imag)
+        room.weight[:] = weights.insert_norm
+        power = np.zeros((len(batch.rows), self._model.pixels.box // 2 + 1))
+        kernels.power_per_shell(real[0], imag[0], self._model.pixels.starts, power)
+        images = _Images(np.ascontiguousarray(real[0, :, :count]), np.ascontiguousarray(imag[0, :, :count]), power)
+
+        start, template, shift = self._coarse_pass(step, batch, images, weights)
+        t = step.templates
+        scores = kernels.score_children(
+            start, template, shift, images.real, images.imag, weights.data, weights.norm, t.fine_real, t.fine_imag,
+            t.shift_real, t.shift_imag, plan.children, plan.count_likelihood, step.log_class, batch.offset_prior, batch.psi_prior,
+        )  # fmt: skip
+        log_sum = np.empty(len(batch.rows))
+        kept = _Kept(
+            *kernels.retain_children(
+                start, template, shift, scores, plan.children, plan.fraction,
+                sums.pmax[out], log_sum, sums.best_template[out], sums.best_shift[out],
+            )  # fmt: skip
+        )
+        sums.n_significant[out] = np.diff(start)
+        sums.log_likelihood[out] = log_sum - self._constant(step, batch.rows, power)
+        return kept, *self._nuisance(step, batch, kept, images, weights.model, out)
+
+    def _coarse_pass(self, step: _Pass, batch: Batch, images: _Images, weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Score all coarse samples by matrix products and select the significant ones."""
+        plan, t = step.plan, step.templates
+        n, n_shifts, count = len(batch.rows), len(plan.phases_coarse), plan.count_coarse
+        rows_real, rows_imag = np.empty((n * n_shifts, count), np.float32), np.empty((n * n_shifts, count), np.float32)
+        kernels.shifted_rows(images.real, images.imag, weights.data, t.shift_coarse_real, t.shift_coarse_imag, rows_real, rows_imag)
+        even, odd = rows_real @ t.coarse_real, rows_imag @ t.coarse_imag
+        half_angles = len(plan.sampling.psi_coarse) // 2
+        bias = np.repeat(step.log_class, half_angles) - weights.norm[:, :count] @ t.coarse_power
+        maxima = kernels.combine_half_turns(even, odd, bias, batch.offset_prior)
+        if len(batch.psi_prior):
+            maxima = kernels.add_angle_prior(even, odd, batch.psi_prior, n_shifts)
+        return kernels.select_significant(even, odd, maxima, n_shifts, half_angles, plan.fraction, plan.max_significants)
+
+    def _nuisance(
+        self, step: _Pass, batch: Batch, kept: _Kept, images: _Images, model_ctf: np.ndarray, out: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fill the norm, scale and offset sums; return the chunk's class weights (K,) and noise power (n_optics, shells)."""
+        plan, sums, t, pixels = step.plan, step.sums, step.templates, self._model.pixels
+        n, inner = len(batch.rows), plan.current_size // 2 + 1
+        classes, power = np.zeros((n, len(step.log_class))), images.power.copy()
+        kernels.nuisance_sums(
+            kept.start, kept.template, kept.shift, kept.weight, images.real, images.imag, model_ctf, t.fine_real, t.fine_imag,
+            t.shift_real, t.shift_imag, len(plan.sampling.psi_fine), step.scale_count, pixels.starts[: inner + 1],
+            power[:, :inner], sums.scale_cross[out], sums.scale_power[out], sums.weight[out], classes,
+        )  # fmt: skip
+        sums.norm_power[out] = power.sum(axis=1)
+        particle = np.repeat(np.arange(n), np.diff(kept.start))
+        distance = batch.offset_centre[particle] + plan.sampling.shifts_fine[kept.shift] * self._model.pixel_size
+        sums.offset_power[out] = np.bincount(particle, kept.weight * np.sum(distance**2, axis=1), minlength=n)
+        noise = np.zeros(step.sigma2_noise.shape)
+        np.add.at(noise, self._model.optics.index[batch.rows], power)
+        return classes.sum(axis=0), noise
+
+    def _constant(self, step: _Pass, rows: np.ndarray, power: np.ndarray) -> np.ndarray:
+        """Return the part of -log P that no pose changes: image power over noise, and the noise's normalisation."""
+        pixels = self._model.pixels
+        s2 = step.sigma2_noise[self._model.optics.index[rows]]
+        inner = slice(1, pixels.shell[step.plan.count_likelihood - 1] + 1)
+        normalisation = pixels.per_shell[inner] * np.log(2 * np.pi * s2[:, inner])
+        return (0.5 * power[:, inner] / s2[:, inner] + normalisation).sum(axis=1)
+
+    def _back_project(
+        self, step: _Pass, kept: list[_Kept], half: np.ndarray, room: _Room, data: np.ndarray, weight: np.ndarray
+    ) -> None:
+        """Add a block's kept samples to the grids of all classes."""
+        plan, t, slices = step.plan, step.templates, step.plan.slices_fine
+        start = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(k.start) for k in kept]))])
+        template, shift, sample_weight = (np.concatenate([getattr(k, name) for k in kept]) for name in ("template", "shift", "weight"))
+        by_template = kernels.sort_by_template(start, template, shift, sample_weight, len(t.fine_real))
+        group = np.minimum(half, plan.halves - 1).astype(np.int8)
+        n_angles = len(plan.sampling.psi_fine)
+
+        def project(k: int) -> None:
+            kernels.back_project_class(
+                k * n_angles, *by_template, group, t.shift_real, t.shift_imag, room.real, room.imag, room.weight,
+                t.fine_real, t.fine_imag, plan.gradient, slices.corners, slices.weights, slices.sign, data[k], weight[k],
+            )  # fmt: skip
+
+        list(self._pool.map(project, range(len(data))))

@@ -1,0 +1,109 @@
+"""The particles of a run in RELION's order, with groups, pseudo half-sets and priors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from relion4plugin.files.particles import ParticleSet
+from relion4plugin.imaging.fourier import round_half_away
+from relion4plugin.refinement.nuisance import scale_pixels
+from relion4plugin.refinement.search import Batch, ParticleSums, SearchPlan
+from relion4plugin.refinement.settings import RefinementSettings
+from relion4plugin.refinement.state import Model, Poses
+
+PRIOR_CUT = 3.0  # sigmas beyond which an angle is not searched
+
+
+@dataclass(frozen=True)
+class SortedParticles:
+    """Particles sorted by micrograph; every second one is in the second pseudo half-set."""
+
+    table: ParticleSet
+    group: np.ndarray  # int32 (n,), scale group
+    group_names: tuple[str, ...]
+    half: np.ndarray  # int8 (n,)
+    offset_prior: np.ndarray  # float64 (n, 2), A
+    psi_prior: np.ndarray | None  # float64 (n,), deg
+
+    @property
+    def n_groups(self) -> int:
+        """Number of scale groups."""
+        return len(self.group_names)
+
+    @classmethod
+    def of(cls, particles: ParticleSet, settings: RefinementSettings) -> "SortedParticles":
+        """Sort a particle set and collect its groups and priors."""
+        n = len(particles)
+        names = particles.table.get("rlnMicrographName")
+        if names is not None:
+            particles = particles.select(np.argsort(names.astype(str).to_numpy(), kind="stable"))
+        label = next((c for c in ("rlnGroupName", "rlnMicrographName") if c in particles.table), None)
+        if label is None:
+            group, found = np.zeros(n, np.int32), np.array(["all"])
+        else:
+            found, group = np.unique(particles.table[label].astype(str).to_numpy(), return_inverse=True)
+        prior = np.stack([particles.column(f"rlnOrigin{axis}PriorAngst", 0.0) for axis in "XY"], axis=1)
+        psi = None
+        if settings.psi_prior_sigma > 0 and "rlnAnglePsiPrior" in particles.table:
+            psi = particles.column("rlnAnglePsiPrior")
+        half = (np.arange(n) % 2).astype(np.int8)
+        return cls(particles, group.astype(np.int32), tuple(str(name) for name in found), half, prior, psi)
+
+    def start_poses(self) -> Poses:
+        """Read the input angles, offsets and classes; zero where there are none."""
+        offsets = np.stack([self.table.column(f"rlnOrigin{axis}Angst", 0.0) for axis in "XY"], axis=1)
+        poses = Poses.start(self.table.column("rlnAnglePsi", 0.0), offsets, self.table.column("rlnClassNumber", 0.0))
+        poses.norm[:] = self.table.column("rlnNormCorrection", 1.0)
+        return poses
+
+
+def make_batch(
+    rows: np.ndarray, particles: SortedParticles, model: Model, poses: Poses, plan: SearchPlan, settings: RefinementSettings
+) -> Batch:
+    """Collect what is known of the particles `rows` before the search."""
+    pixel_size = particles.table.pixel_size
+    old = round_half_away(poses.offset[rows] / pixel_size)
+    centre = old * pixel_size - particles.offset_prior[rows]
+    shifts = plan.sampling.shifts_coarse * pixel_size
+    distance = np.sum((centre[:, None] + shifts) ** 2, axis=2)
+    prior = -distance / (2 * model.sigma_offset**2)
+    prior -= np.log(np.exp(prior - prior.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + prior.max(axis=1, keepdims=True)
+    factor = model.avg_norm / poses.norm[rows] if settings.norm_correction else np.ones(len(rows))
+    return Batch(
+        rows,
+        factor.astype(np.float32),
+        model.scale[particles.group[rows]],
+        old,
+        prior.astype(np.float32),
+        centre,
+        _psi_prior(particles, rows, plan, settings.psi_prior_sigma),
+        particles.half[rows],
+    )
+
+
+def _psi_prior(particles: SortedParticles, rows: np.ndarray, plan: SearchPlan, sigma: float) -> np.ndarray:
+    """Return log priors (n, R) of the coarse angles, cut at three sigmas; (0, 0) where no prior is given."""
+    if particles.psi_prior is None:
+        return np.zeros((0, 0), np.float32)
+    difference = np.abs((plan.sampling.psi_coarse - particles.psi_prior[rows][:, None] + 180) % 360 - 180)
+    nearest = difference <= difference.min(axis=1, keepdims=True)
+    prior = np.where((difference <= PRIOR_CUT * sigma) | nearest, -0.5 * (difference / sigma) ** 2, -np.inf)
+    return prior.astype(np.float32)
+
+
+def scale_counts(model: Model, plan: SearchPlan) -> np.ndarray:
+    """Pixels of each class that enter the scale estimate, int64 (K,)."""
+    return scale_pixels(model.data_vs_prior, plan.pixels, plan.count)
+
+
+def store_poses(poses: Poses, batch: Batch, sums: ParticleSums, plan: SearchPlan, pixel_size: float) -> None:
+    """Write the best sample of each particle of the batch to the poses, in place."""
+    n_fine = len(plan.sampling.psi_fine)
+    rows = batch.rows
+    psi = plan.sampling.psi_fine[sums.best_template % n_fine]
+    poses.psi[rows] = (psi + 180.0) % 360.0 - 180.0
+    poses.offset[rows] = (batch.old_offset + plan.sampling.shifts_fine[sums.best_shift]) * pixel_size
+    poses.class_number[rows] = sums.best_template // n_fine + 1
+    poses.log_likelihood[rows] = sums.log_likelihood
+    poses.pmax[rows] = sums.pmax
+    poses.n_significant[rows] = sums.n_significant

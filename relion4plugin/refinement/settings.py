@@ -1,0 +1,64 @@
+"""What a refinement run is asked to do, in the engine's units (A, degrees, px where named)."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Algorithm(Enum):
+    """How the model is updated."""
+
+    VDAM = "vdam"  # mini-batches, variable-metric gradient descent with adaptive moments
+    EM = "em"  # all particles in every iteration, regularised Wiener average
+
+
+@dataclass(frozen=True)
+class RefinementSettings:
+    """Settings of a 2D classification run; RELION's option is named where it exists.
+
+    All lengths in A, angles in degrees. `psi_step`, `offset_range` and `offset_step` describe the *coarse* grid
+    (the fine grid of the second pass has half the step), as on RELION's command line.
+    """
+
+    algorithm: Algorithm = Algorithm.VDAM  # --grad
+    n_classes: int = 50  # --K
+    n_iterations: int = 200  # --iter
+    tau2_fudge: float = 2.0  # --tau2_fudge
+    particle_diameter: float = 200.0  # --particle_diameter
+    zero_mask: bool = True  # --zero_mask
+    flatten_solvent: bool = True  # --flatten_solvent
+    center_classes: bool = True  # --center_classes
+    ctf_correction: bool = True  # --ctf
+    intact_first_peak: bool = False  # --ctf_intact_first_peak
+    phase_flipped: bool = False  # --ctf_phase_flipped
+    only_flip_phases: bool = False  # --only_flip_phases
+    norm_correction: bool = True  # --norm
+    scale_correction: bool = True  # --scale
+    skip_align: bool = False  # --skip_align
+    skip_rotate: bool = False  # --skip_rotate
+    psi_step: float = 12.0  # --psi_step
+    offset_range: float = 5.0  # --offset_range, px of the particle images
+    offset_step: float = 2.0  # --offset_step, px of the particle images
+    oversampling: int = 1  # --oversampling
+    adaptive_fraction: float = 0.999  # --adaptive_fraction
+    max_significants: int = -1  # --maxsig; -1: 5 K for VDAM, no cap for EM
+    strict_highres: float = -1.0  # --strict_highres_exp, A
+    padding: int = 2  # --pad
+    initial_lowpass: float = -1.0  # --ini_high, A; -1: from the 0.07 N shell
+    perturbation: float = 0.5  # --perturb
+    inactivity_threshold: float = 0.1  # --class_inactivity_threshold
+    step_size: float = -1.0  # --grad_stepsize; -1: 0.3
+    mu: float = 0.9  # --mu
+    ini_fraction: float = 0.3  # --grad_ini_frac
+    fin_fraction: float = 0.2  # --grad_fin_frac
+    ini_subset: int = -1  # --grad_ini_subset
+    fin_subset: int = -1  # --grad_fin_subset
+    em_iterations: int = 0  # --grad_em_iters
+    write_every: int = 10  # --grad_write_iter (EM writes every iteration)
+    fast_subsets: bool = False  # --fast_subsets
+    psi_prior_sigma: float = -1.0  # --sigma_psi; used where rlnAnglePsiPrior is given
+    reference: str = ""  # --ref, stack of n_classes start images
+    init_blobs: bool = True  # --no_init_blobs
+    seed: int = 0  # --random_seed
+    threads: int = 1  # --j
+    gpu: int | None = None  # --gpu
+    memory_limit: float = 1.0  # GiB of working arrays

@@ -1,0 +1,93 @@
+"""What a refinement carries from one iteration to the next: the model and the particles' poses."""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+
+@dataclass
+class Model:
+    """References and nuisance parameters; spectra have N/2+1 shells, K classes, O optics groups, G scale groups."""
+
+    references: np.ndarray  # float32 (K, N, N)
+    pdf_class: np.ndarray  # float64 (K,), sums to 1
+    sigma2_noise: np.ndarray  # float64 (O, shells), per real or imaginary component
+    scale: np.ndarray  # float64 (G,)
+    moment1: np.ndarray | None = None  # complex64 (2, K, M, M//2+1), of the two pseudo half-sets
+    moment2: np.ndarray | None = None  # float32 (K, M, M//2+1)
+    avg_norm: float = 1.0
+    sigma_offset: float = 10.0  # A
+    perturbation: float = 0.0
+    tau2: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, shells)
+    data_vs_prior: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, shells)
+    sigma2_class: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, shells), noise of the reference
+    coverage: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, shells)
+    orientability: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, shells)
+    accuracy_rotation: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) deg
+    accuracy_translation: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) A
+    resolution_shell: int = 0
+    iterations_without_gain: int = 0
+    best_resolution_shell: int = 0
+    current_size: int = 0  # px
+    log_likelihood: float = 0.0
+    ave_pmax: float = 0.0
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.references)
+
+    @property
+    def box(self) -> int:
+        """Box size in px."""
+        return int(self.references.shape[-1])
+
+
+@dataclass
+class Poses:
+    """Per-particle results, arrays of n particles in table order; class 0 means never seen."""
+
+    psi: np.ndarray  # float64, deg
+    offset: np.ndarray  # float64 (n, 2), (x, y) in A
+    class_number: np.ndarray  # int32, from 1
+    norm: np.ndarray  # float64
+    log_likelihood: np.ndarray  # float64
+    pmax: np.ndarray  # float64
+    n_significant: np.ndarray  # int32
+
+    @classmethod
+    def start(cls, psi: np.ndarray, offset: np.ndarray, class_number: np.ndarray) -> "Poses":
+        """Begin from input angles (deg), offsets (A) and classes."""
+        n = len(psi)
+        return cls(
+            psi.astype(np.float64),
+            offset.astype(np.float64),
+            class_number.astype(np.int32),
+            np.ones(n),
+            np.zeros(n),
+            np.zeros(n),
+            np.zeros(n, np.int32),
+        )
+
+    def copy(self) -> "Poses":
+        """Copy all arrays."""
+        return Poses(*(getattr(self, f.name).copy() for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How far poses moved in one iteration, over the particles it visited."""
+
+    orientations: float  # deg, mean
+    offsets: float  # A, root mean square per coordinate
+    classes: float  # fraction that changed class
+
+
+def measure_changes(before: Poses, after: Poses, rows: np.ndarray) -> Changes:
+    """Compare the poses of the visited rows."""
+    if not len(rows):
+        return Changes(0.0, 0.0, 0.0)
+    turn = np.abs((after.psi[rows] - before.psi[rows] + 180.0) % 360.0 - 180.0)
+    shift = np.sum((after.offset[rows] - before.offset[rows]) ** 2)
+    moved = after.class_number[rows] != before.class_number[rows]
+    return Changes(float(turn.mean()), float(np.sqrt(shift / (2 * len(rows)))), float(moved.mean()))

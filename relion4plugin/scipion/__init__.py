@@ -1,0 +1,1 @@
+"""The Scipion face: forms from declarations, sets to STAR files and back."""

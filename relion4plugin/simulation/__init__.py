@@ -1,0 +1,1 @@
+"""Simulated particle images with known truth: density, projection, CTF, noise and junk."""

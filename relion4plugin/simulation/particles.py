@@ -1,0 +1,146 @@
+"""A simulated data set on disk: stacks by micrograph, the particles as from extraction, and the truth beside them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from relion4plugin.errors import UserError
+from relion4plugin.files.mrc import write_volume
+from relion4plugin.files.star import write_star
+from relion4plugin.progress import Progress
+from relion4plugin.simulation.density import make_density
+from relion4plugin.simulation.images import ImageMaker, prepare_images
+from relion4plugin.simulation.noise import BLOCK
+from relion4plugin.simulation.plan import Plan, make_plan
+from relion4plugin.simulation.spec import NEIGHBOUR, PARTICLE, SimulationSpec
+from relion4plugin.simulation.stacks import write_stack_in_chunks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK_BYTES = 8 << 20  # of one float32 array of a chunk; about ten such arrays are alive at once
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """Files of a simulated data set."""
+
+    particles_star: Path  # as from extraction: no poses
+    truth_star: Path  # the same rows with poses, kinds and views
+    map_path: Path  # the density, in units of the noise standard deviation per voxel
+    diameter: float  # A, of the particle disc
+
+
+def simulate(spec: SimulationSpec, out_dir: Path | str, progress: Progress, chunk_bytes: int = CHUNK_BYTES) -> SimulationResult:
+    """Simulate a particle data set.
+
+    Each image is ``CTF * projection + noise``, normalised outside a circle of 0.75 box, protein white. The same spec gives the
+    same files whatever `chunk_bytes`.
+
+    Parameters
+    ----------
+    spec : SimulationSpec
+        What is asked for.
+    out_dir : path
+        Folder to write into; made if need be. Image names in the STAR files are relative to it.
+    progress : Progress
+        Told of every chunk.
+    chunk_bytes : int
+        Size of the image arrays held at once.
+
+    Returns
+    -------
+    SimulationResult
+
+    Raises
+    ------
+    UserError
+        If the spec is not valid, its source cannot be used, or the folder cannot be written.
+    """
+    spec.validate()
+    out = Path(out_dir)
+    try:
+        (out / "Particles").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {out / 'Particles'} ({error.strerror}); choose another output folder") from error
+    density = make_density(spec)
+    plan = make_plan(spec, density.diameter)
+    maker = prepare_images(spec, plan, density.volume, density.diameter)
+    result = SimulationResult(out / "particles.star", out / "truth.star", out / "map.mrc", density.diameter)
+    write_volume(result.map_path, density.volume * np.float32(maker.gain), spec.pixel_size)
+    progress.start("simulating particles", spec.n_particles)
+    rows_at_once = max(1, chunk_bytes // (4 * spec.box_size**2 * BLOCK)) * BLOCK
+    for micrograph in range(spec.micrographs):
+        _write_micrograph(out / stack_name(micrograph), maker, micrograph, rows_at_once, progress)
+    progress.finish()
+    optics = _optics_table(spec)
+    extracted, truth = _particle_tables(spec, plan)
+    write_star(result.particles_star, {"optics": optics, "particles": extracted})
+    write_star(result.truth_star, {"optics": optics, "particles": truth})
+    return result
+
+
+def stack_name(micrograph: int) -> str:
+    """Stack of a micrograph, relative to the output folder."""
+    return f"Particles/mic{micrograph + 1:05d}.mrcs"
+
+
+def _write_micrograph(path: Path, maker: ImageMaker, micrograph: int, rows_at_once: int, progress: Progress) -> None:
+    first, end = np.searchsorted(maker.plan.micrograph, [micrograph, micrograph + 1])
+    chunks = (maker.make(start, min(rows_at_once, int(end) - start)) for start in range(int(first), int(end), rows_at_once))
+    spec = maker.spec
+    write_stack_in_chunks(path, chunks, int(end - first), spec.box_size, spec.pixel_size, spec.float16, progress)
+
+
+def _optics_table(spec: SimulationSpec) -> "pd.DataFrame":
+    import pandas as pd
+
+    groups = np.arange(1, spec.n_optics_groups + 1)
+    return pd.DataFrame(
+        {
+            "rlnOpticsGroup": groups,
+            "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
+            "rlnVoltage": spec.voltage,
+            "rlnSphericalAberration": spec.spherical_aberration,
+            "rlnAmplitudeContrast": spec.amplitude_contrast,
+            "rlnImagePixelSize": spec.pixel_size,
+            "rlnImageSize": spec.box_size,
+            "rlnImageDimensionality": 2,
+            "rlnCtfDataAreCtfPremultiplied": 0,
+        }
+    )
+
+
+def _particle_tables(spec: SimulationSpec, plan: Plan) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Tables without and with the truth."""
+    import pandas as pd
+
+    slices = np.arange(len(plan)) - np.searchsorted(plan.micrograph, plan.micrograph) + 1
+    extracted = pd.DataFrame(
+        {
+            "rlnCoordinateX": plan.coordinates[:, 0],
+            "rlnCoordinateY": plan.coordinates[:, 1],
+            "rlnImageName": [f"{s:06d}@{stack_name(m)}" for s, m in zip(slices, plan.micrograph, strict=True)],
+            "rlnMicrographName": [f"Micrographs/mic{m + 1:05d}.mrc" for m in plan.micrograph],
+            "rlnOpticsGroup": plan.optics_group,
+            "rlnDefocusU": plan.ctf.defocus_u,
+            "rlnDefocusV": plan.ctf.defocus_v,
+            "rlnDefocusAngle": plan.ctf.defocus_angle,
+            "rlnPhaseShift": plan.ctf.phase_shift,
+            "rlnCtfBfactor": plan.ctf.bfactor,
+            "rlnCtfScalefactor": plan.ctf.scale,
+        }
+    )
+    truth = extracted.assign(
+        rlnAngleRot=plan.angles[:, 0],
+        rlnAngleTilt=plan.angles[:, 1],
+        rlnAnglePsi=plan.angles[:, 2],
+        rlnOriginXAngst=-plan.places[:, 0] * spec.pixel_size,
+        rlnOriginYAngst=-plan.places[:, 1] * spec.pixel_size,
+        rlnSimulatedKind=plan.kinds,
+        rlnSimulatedView=plan.views,
+        rlnSimulatedIsParticle=np.isin(plan.kinds, (PARTICLE, NEIGHBOUR)).astype(int),
+    )
+    return extracted, truth

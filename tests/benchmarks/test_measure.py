@@ -1,0 +1,50 @@
+"""Measuring a process, and writing what was measured."""
+
+import json
+import sys
+
+import measure
+import pytest
+
+from relion4plugin.errors import UserError
+
+
+def test_cost_of_a_known_load(tmp_path):
+    code = "import time; x = bytearray(120 << 20); e = time.process_time() + 0.3\nwhile time.process_time() < e: pass\ntime.sleep(0.2)"
+    cost = measure.run_measured([sys.executable, "-c", code], tmp_path / "log")
+    assert 0.3 <= cost.cpu_seconds < 3
+    assert cost.wall_seconds >= cost.cpu_seconds * 0.3 + 0.2
+    assert 120 < cost.peak_rss_mib < 400
+
+
+def test_failure_is_one_line_with_the_reason(tmp_path):
+    with pytest.raises(UserError, match="code 3.*out of beans") as caught:
+        measure.run_measured([sys.executable, "-c", "print('out of beans'); raise SystemExit(3)"], tmp_path / "log")
+    assert "\n" not in str(caught.value)
+
+
+def test_json_names_the_machine_and_has_no_infinities(tmp_path):
+    measure.write_json(tmp_path / "a" / "b.json", {"n": 1}, {"resolution": float("inf"), "cpu": 1.5})
+    content = json.loads((tmp_path / "a" / "b.json").read_text())
+    assert content["figures"] == {"resolution": None, "cpu": 1.5}
+    assert content["machine"]["cores"] >= 1
+    assert "numpy" in content["machine"]["packages"]
+
+
+def test_section_is_replaced_between_its_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("top\n<!-- t begin -->\nold\n<!-- t end -->\nbottom\n")
+    measure.replace_section(page, "t", "new")
+    assert page.read_text() == "top\n<!-- t begin -->\n\nnew\n\n<!-- t end -->\nbottom\n"
+
+
+def test_missing_markers_are_a_user_error(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n")
+    with pytest.raises(UserError, match="lacks the lines"):
+        measure.replace_section(page, "t", "new")
+
+
+def test_table_cells():
+    text = measure.markdown_table(["a", "b", "c"], [["x", 1234.5, float("inf")]])
+    assert text.splitlines()[2] == "| x | 1,234 | - |"

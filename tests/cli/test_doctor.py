@@ -1,0 +1,31 @@
+import importlib.util
+import json
+import shutil
+
+import pytest
+
+from relion4plugin.cli import doctor
+from relion4plugin.cli.main import main
+
+HAS_SCIPION = importlib.util.find_spec("pwem") is not None
+
+
+def test_without_optional_parts_nothing_is_wrong(monkeypatch, capsys, tmp_path):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in ("pwem", "cupy") else there(name, *a))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert main(["doctor", "--json", "--dir", str(tmp_path)]) == 0
+    findings = {f["name"]: f["state"] for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert findings["gpu"] == findings["scipion"] == findings["relion"] == "absent"
+    assert findings["numpy"] == findings["directory"] == "ok"
+
+
+def test_a_missing_directory_is_an_error(tmp_path):
+    assert doctor._directory(tmp_path / "none").state == doctor.BAD
+
+
+@pytest.mark.skipif(not HAS_SCIPION, reason="Scipion is not installed")
+def test_scipion_discovers_the_protocol():
+    findings = {f.name: f for f in doctor._scipion()}
+    assert "scipion discovery" not in findings, findings
+    assert "ProtR4pClassify2D" in findings["scipion protocols"].text
