@@ -74,6 +74,7 @@ setup(
             "import-linter>=2.0",
             "pandas-stubs",
             "build>=1.2",
+            "wheel>=0.40",
         ],
     },
     entry_points={

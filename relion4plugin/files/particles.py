@@ -247,7 +247,7 @@ def read_particles(path: str | os.PathLike[str]) -> ParticleSet:
         raise UserError(f"{path}: no data_particles table, found {', '.join(f'data_{name}' for name in blocks)}; give a particle STAR file")
     if "optics" in blocks:
         return make_particles(table, _table(blocks["optics"]), path)
-    if len(table) == 0:
+    if len(table) == 0 or "rlnImageName" not in table:
         raise UserError(
             f"{path}: no particles in this file; expected a data_particles table with a column rlnImageName, give a particle STAR file"
         )

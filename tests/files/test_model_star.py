@@ -43,7 +43,8 @@ def test_last_finished_iteration_of_a_folder(tmp_path):
 def test_a_file_of_the_run_stands_for_its_iteration(tmp_path, kind):
     write_iteration(tmp_path, 9)
     write_iteration(tmp_path, 10)
-    assert read_class2d_results(tmp_path / f"run_it009_{kind}.star").iteration == 9 or kind == "optimiser"
+    write_star(tmp_path / "run_it009_optimiser.star", {"optimiser_general": {"rlnCurrentIteration": 9}})
+    assert read_class2d_results(tmp_path / f"run_it009_{kind}.star").iteration == 9
 
 
 def test_stack_in_the_project_folder(tmp_path, monkeypatch):

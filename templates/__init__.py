@@ -1,0 +1,1 @@
+"""Data of workflows: Scipion templates; importable as relion4plugin.templates."""
