@@ -51,7 +51,7 @@ docs: venv
 
 # The engine on a machine with a graphics card: no installation, no Scipion, only numpy, scipy, cupy, pytest and the file readers.
 gpu-test:
-	PYTHONPATH="$(CURDIR)" $(GPU_PYTHON) -m pytest -q -m gpu tests
+	PYTHONPATH="$(CURDIR):$$PYTHONPATH" $(GPU_PYTHON) -m pytest -q -rs -m gpu $$(grep -rl 'mark\.gpu' tests --include='test_*.py')
 
 bench: venv
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/class2d.py

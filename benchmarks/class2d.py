@@ -37,7 +37,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and class2d.json")
     parser.add_argument("--n", type=int, default=5000, help="particles (%(default)s)")
     parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=3.5, help="pixel size in A (%(default)s)")
+    parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
     parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation and of the runs (%(default)s)")
     parser.add_argument("--snr", type=float, default=0.1, help="signal variance over noise variance (%(default)s)")

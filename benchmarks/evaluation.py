@@ -19,7 +19,7 @@ from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.geometry.healpix import directions
 
 N_LARGEST = 10
-LABEL_ORDER = 1  # HEALPix order of the view labels: 48 directions, 29 degrees apart
+LABEL_ORDER = 0  # HEALPix order of the view labels: 12 directions, fewer than the usual number of classes
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Truth:
 
     star: Path  # angles, rlnSimulatedKind, rlnSimulatedView, rlnSimulatedIsParticle (0 for junk)
     true_map: Path | None  # the density that was projected; None leaves the FRC out
-    diameter: float  # A
+    diameter: float  # A, of the mask on class averages and projections
 
 
 def view_directions(table: pd.DataFrame) -> np.ndarray:
@@ -86,7 +86,7 @@ def evaluate(run_dir: Path, truth: Truth, healpix_order: int = 3) -> dict[str, A
         frc_resolution (list per class, A) and frc_resolution_ten (mean of the ten most populated, A).
     """
     results = read_class2d_results(run_dir)
-    table = joined(read_star(results.data_star)["particles"], read_star(truth.star)["particles"], results.data_star)
+    table = joined(_particles(results.data_star), _particles(truth.star), results.data_star)
     classes = table["found_class"].to_numpy()
     kinds = table["rlnSimulatedKind"].astype(str).to_numpy() if "rlnSimulatedKind" in table else np.full(len(table), "particle")
     genuine = table["rlnSimulatedIsParticle"].to_numpy(dtype=int) > 0 if "rlnSimulatedIsParticle" in table else kinds == "particle"
@@ -108,6 +108,13 @@ def evaluate(run_dir: Path, truth: Truth, healpix_order: int = 3) -> dict[str, A
         images = class_images(results)
         figures |= _frc_figures(images, counts, results.pixel_size, truth.true_map, truth.diameter, healpix_order)
     return figures
+
+
+def _particles(path: Path) -> pd.DataFrame:
+    table = read_star(path).get("particles")
+    if not isinstance(table, pd.DataFrame):
+        raise UserError(f"{path}: no table data_particles; expected the particles of a run or their truth")
+    return table
 
 
 def class_images(results: Class2DResults) -> np.ndarray:

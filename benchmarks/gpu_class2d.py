@@ -27,6 +27,8 @@ from relion4plugin.refinement.engine import refine
 from relion4plugin.refinement.sampling import coarse_image_size, make_sampling
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 
+HEADER = ["Device", "Particles", "K", "Wall (s)", "Million particles/h", "Million visits/h", "Coarse scores (TFLOP/s)", "Matmul (TFLOP/s)"]
+
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -67,6 +69,13 @@ def coarse_operations(settings: RefinementSettings, box: int, pixel_size: float,
     return total
 
 
+def table_row(figures: dict[str, Any], options: argparse.Namespace) -> list[object]:
+    """One line of the table, in millions per hour and 10^12 operations per second."""
+    hourly = (figures["particles_per_hour"] / 1e6, figures["visits_per_hour"] / 1e6)
+    rates = (figures["coarse_flops"] / 1e12, figures["matmul_flops"] / 1e12)
+    return [figures["device"], options.n, options.k, figures["wall_seconds"], *hourly, *rates]
+
+
 def main(words: list[str] | None = None) -> int:
     """Run the benchmark."""
     options = arguments(words)
@@ -85,9 +94,7 @@ def main(words: list[str] | None = None) -> int:
     wall = time.perf_counter() - begin
     figures = summarise(settings, options, read_iterations(options.out / "run" / "run_iterations.jsonl"), wall, xp)
     write_json(options.out / "gpu_class2d.json", vars(options), figures)
-    header = ["Device", "Particles", "K", "Wall (s)", "Million particles/h", "Million visits/h", "Coarse scores (TFLOP/s)", "Device matmul (TFLOP/s)"]
-    rates = (figures["particles_per_hour"] / 1e6, figures["visits_per_hour"] / 1e6, figures["coarse_flops"] / 1e12, figures["matmul_flops"] / 1e12)
-    table = markdown_table(header, [[figures["device"], options.n, options.k, wall, *rates]])
+    table = markdown_table(HEADER, [table_row(figures, options)])
     (options.out / "gpu_class2d.md").write_text(table + "\n")
     if options.docs:
         replace_section(REPOSITORY / "docs" / "benchmarks.md", "gpu_class2d", table)
@@ -95,7 +102,9 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def summarise(settings: RefinementSettings, options: argparse.Namespace, records: list[dict[str, Any]], wall: float, xp: Any) -> dict[str, Any]:
+def summarise(
+    settings: RefinementSettings, options: argparse.Namespace, records: list[dict[str, Any]], wall: float, xp: Any
+) -> dict[str, Any]:
     """All figures of the run."""
     visits = sum(int(record["subset_size"]) for record in records)
     on_gpu = xp.__name__ == "cupy"

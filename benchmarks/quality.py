@@ -19,6 +19,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.simulation.spec import SimulationSpec
 
 MAJORITY_TARGET = 0.95
+HEADER = ["Structure", "Seed", "Run", "True in majority", "Effective classes", "Empty", "FRC=0.5, ten largest (A)", "Meets targets"]
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -61,7 +62,7 @@ def main(words: list[str] | None = None) -> int:
             figures[folder.name] = found
             rows += [row(name, seed, run, one) for run, one in found.items()]
             write_json(options.out / "quality.json", vars(options), figures)  # after each stack: a long benchmark may be stopped
-    table = markdown_table(["Structure", "Seed", "Run", "True in majority", "Effective classes", "Empty", "FRC=0.5 (A)", "Meets targets"], rows)
+    table = markdown_table(HEADER, rows)
     (options.out / "quality.md").write_text(table + "\n")
     if options.docs:
         replace_section(REPOSITORY / "docs" / "benchmarks.md", "quality", table)

@@ -68,7 +68,8 @@ def main(words: list[str] | None = None) -> int:
     figures[runs[0][0]] |= cost.as_dict()
     write_json(options.out / "real_bgal.json", vars(options), figures)
     write_gallery(options.out / "gallery.png", runs)
-    keys = ("cpu_seconds", "wall_seconds", "peak_rss_mib", "estimated_resolution_ten", "best_resolution", "effective_classes", "empty_classes")
+    costs = ("cpu_seconds", "wall_seconds", "peak_rss_mib")
+    keys = (*costs, "estimated_resolution_ten", "best_resolution", "effective_classes", "empty_classes")
     header = ["Run", "CPU (s)", "Wall (s)", "Memory (MiB)", "Resolution, ten largest (A)", "Best (A)", "Effective classes", "Empty"]
     table = markdown_table(header, [[name, *(one.get(key, "not measured here") for key in keys)] for name, one in figures.items()])
     (options.out / "real_bgal.md").write_text(table + "\n")

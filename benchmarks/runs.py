@@ -14,7 +14,9 @@ from relion4plugin.simulation.spec import SimulationSpec
 EM_ITERATIONS = 25
 VDAM_MINI_BATCHES = 200
 MASK_MARGIN = 1.1  # mask diameter over particle diameter
-SEARCH = ("--psi_step", "12", "--offset_range", "5", "--offset_step", "2")
+# The same search in both languages: our options count the fine step, RELION's program the coarse one.
+SEARCH = ("--psi_sampling", "6", "--offset_range", "5", "--offset_step", "1")
+RELION_SEARCH = ("--psi_step", "12", "--offset_range", "5", "--offset_step", "2")
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,7 @@ class Stack:
     """A simulated stack on disk."""
 
     particles: Path
-    truth: Truth
-    mask_diameter: float  # A
+    truth: Truth  # its diameter is the mask diameter of the runs
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class Task:
 def make_stack(spec: SimulationSpec, folder: Path) -> Stack:
     """Simulate a stack; a folder of an earlier benchmark is written over."""
     made = simulate(spec, folder, Silent())
-    mask = min(round(made.diameter * MASK_MARGIN), spec.box_angst - 12 * spec.pixel_size)  # room for the soft edge
-    return Stack(made.particles_star.resolve(), Truth(made.truth_star.resolve(), made.map_path.resolve(), made.diameter), float(mask))
+    mask = min(round(made.diameter * MASK_MARGIN), spec.box_angst - 10 * spec.pixel_size)  # room for the soft edge of 5 px
+    return Stack(made.particles_star.resolve(), Truth(made.truth_star.resolve(), made.map_path.resolve(), float(mask)))
 
 
 def _common(stack: Stack, task: Task) -> list[str]:
     return [
-        *("--K", str(task.n_classes), "--tau2_fudge", f"{task.tau2_fudge:g}", "--particle_diameter", f"{stack.mask_diameter:g}"),
-        *(*SEARCH, "--pad", "2", "--j", str(task.threads), "--random_seed", str(task.seed)),
+        *("--K", str(task.n_classes), "--tau2_fudge", f"{task.tau2_fudge:g}", "--particle_diameter", f"{stack.truth.diameter:g}"),
+        *("--pad", "2", "--j", str(task.threads), "--random_seed", str(task.seed)),
     ]
 
 
@@ -62,10 +63,14 @@ def run_em(stack: Stack, task: Task, out: Path) -> Cost:
     return _run_ours(stack, task, out, "--em", task.em_iterations)
 
 
-def _run_ours(stack: Stack, task: Task, out: Path, algorithm: str, iterations: int) -> Cost:
+def our_options(stack: Stack, task: Task, out: Path, algorithm: str, iterations: int) -> list[str]:
+    """Options of our command; `algorithm` is ``--grad`` or ``--em``."""
     options = ["--i", str(stack.particles), "--o", str(out.resolve()), "--overwrite", "--quiet", "--no_report", algorithm]
-    options += ["--iter", str(iterations), *_common(stack, task)]
-    return run_measured(class2d_command(*options), log_of(out), cwd=stack.particles.parent)
+    return [*options, "--iter", str(iterations), *SEARCH, *_common(stack, task)]
+
+
+def _run_ours(stack: Stack, task: Task, out: Path, algorithm: str, iterations: int) -> Cost:
+    return run_measured(class2d_command(*our_options(stack, task, out, algorithm, iterations)), log_of(out), cwd=stack.particles.parent)
 
 
 def log_of(out: Path) -> Path:
@@ -81,6 +86,7 @@ def relion_program() -> str | None:
 def run_relion_em(stack: Stack, task: Task, out: Path, program: str) -> Cost:
     """RELION's EM with the same settings; started in the stack's folder, as its image names are relative to it."""
     out.mkdir(parents=True, exist_ok=True)
-    options = ["--i", stack.particles.name, "--o", f"{out.resolve()}/run", "--iter", str(task.em_iterations), *_common(stack, task)]
+    options = ["--i", stack.particles.name, "--o", f"{out.resolve()}/run", "--iter", str(task.em_iterations), *RELION_SEARCH]
+    options += _common(stack, task)
     flags = ["--norm", "--scale", "--ctf", "--flatten_solvent", "--zero_mask", "--oversampling", "1", "--dont_check_norm"]
     return run_measured([program, *options, *flags], log_of(out), cwd=stack.particles.parent)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from relion4plugin.cli.class2d import with_report
 from relion4plugin.cli.progress import terminal_progress
+from relion4plugin.errors import UserError
 from relion4plugin.jobs import class2d, simulate_particles
 
 
@@ -21,8 +22,16 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def _check_output(out_dir: Path) -> None:
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UserError(f"output {out_dir} is a file: give a directory with --o")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / "particles" / "truth.star").is_file():
+        raise UserError(f"{out_dir} is not empty and not an earlier demo: give another directory with --o")
+
+
 def main(args: argparse.Namespace) -> int:
     """Simulate, classify, report."""
+    _check_output(args.o)
     begin = time.monotonic()
     progress = terminal_progress(args.quiet)
     simulation = simulate_particles.SimulateParticlesParameters(n_particles=1500, snr=0.2, junk_fraction=0.15, seed=1)

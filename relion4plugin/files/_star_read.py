@@ -23,8 +23,9 @@ _TEXT_LABEL = re.compile(
     r"|JobOption(Variable|Value|DefaultValue|GUILabel|HelpText|MenuOptions|FilePattern|DirectoryDefault))$"
 )
 _END_OF_ROWS = re.compile(rb"\n(?=[ \t]*(?:\n|#|data_\S*[ \t]*(?:\n|\Z)|loop_[ \t]*(?:\n|\Z)|\Z))")
-# A quoted token ends at the matching quote that is followed by white space, so a quote inside a word is text.
-_TOKEN = re.compile(r"""(?<!\S)(?:"(?P<double>.*?)"(?!\S)|'(?P<single>.*?)'(?!\S)|(?P<bare>\S+))""")
+# A quoted text ends at the matching quote that is followed by white space, so a quote inside a word is a letter.
+_QUOTED = re.compile(rb"""(?<!\S)(?:"(.*?)"|'(.*?)')(?!\S)""")
+_HIDDEN = "\x7f"  # a control character, refused in files
 _COUNTED_BYTES = 1 << 22
 _NAN_WORDS = ["nan", "NaN", "NAN", "-nan"]
 
@@ -73,7 +74,7 @@ def _load(path: Path) -> bytes:
             data.decode("utf-8")
         except UnicodeDecodeError:
             raise UserError(f"{path}: not a STAR file (binary data or not UTF-8); give a text file with data_ blocks") from None
-    if b"\0" in data:
+    if b"\0" in data or _HIDDEN.encode() in data:
         raise UserError(f"{path}: not a STAR file (binary data); give a text file with data_ blocks")
     return data.replace(b"\r\n", b"\n") if b"\r" in data else data
 
@@ -81,14 +82,6 @@ def _load(path: Path) -> bytes:
 def is_text_label(label: str) -> bool:
     """Tell whether values of this label are kept as text even where they look like numbers."""
     return _TEXT_LABEL.search(label) is not None
-
-
-def _tokens(line: str) -> list[tuple[str, bool]]:
-    """Split a line into (text, was quoted)."""
-    return [
-        (match["bare"], False) if match["bare"] is not None else (match["double"] if match["double"] is not None else match["single"], True)
-        for match in _TOKEN.finditer(line)
-    ]
 
 
 def _number_or_text(text: str) -> int | float | str:
@@ -123,7 +116,7 @@ def _tokens_per_line(rows: bytes) -> np.ndarray:
 
 
 def _plain_rows(rows: bytes, labels: list[str]) -> pd.DataFrame:
-    """Parse rows without quotes, all with one word per label."""
+    """Parse rows with one word per label."""
     first = rows.split(b"\n", 1)[0].decode("utf-8").split()
     text = {i for i, (label, word) in enumerate(zip(labels, first, strict=True)) if is_text_label(label) or not _is_number(word)}
     while True:
@@ -150,41 +143,51 @@ def _plain_rows(rows: bytes, labels: list[str]) -> pd.DataFrame:
         text |= mixed
 
 
-def _quoted_rows(rows: bytes, labels: list[str], lines: _Lines) -> pd.DataFrame:
-    """Parse rows with quoted or missing values, line by line."""
-    table: list[list[str]] = []
-    quoted: set[int] = set()
-    for number, line in enumerate(rows.decode("utf-8").rstrip("\n").split("\n")):
-        tokens = _tokens(line)
-        if len(tokens) == 1 and len(labels) == 2:  # RELION reads a missing second value as the empty string
-            tokens.append(("", True))
-        if len(tokens) != len(labels):
-            raise lines.error(f"{len(tokens)} values, expected {len(labels)}; correct this row", number)
-        quoted.update(i for i, token in enumerate(tokens) if token[1])
-        table.append([token[0] for token in tokens])
-    columns: dict[str, Any] = {}
-    for i, (label, words) in enumerate(zip(labels, zip(*table, strict=True), strict=True)):
-        if i not in quoted and not is_text_label(label) and all(map(_is_number, words)):
-            columns[label] = [_number_or_text(word) for word in words]
-        else:
-            columns[label] = pd.Series(words, dtype=object)
-    return pd.DataFrame(columns)
+def _hide_quoted(rows: bytes) -> tuple[bytes, list[str]]:
+    """Put a numbered word without blanks in the place of each quoted text."""
+    texts: list[str] = []
+
+    def hide(match: re.Match[bytes]) -> bytes:
+        texts.append((match[1] if match[1] is not None else match[2]).decode("utf-8"))
+        return b"%s%d" % (_HIDDEN.encode(), len(texts) - 1)
+
+    return _QUOTED.sub(hide, rows), texts
+
+
+def _show_quoted(table: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
+    """Put the texts back; a column with a quoted value is text."""
+    for label in table.columns[[dtype.kind == "O" for dtype in table.dtypes]]:
+        words = [texts[int(word[1:])] if word[:1] == _HIDDEN else word for word in table[label]]
+        table[label] = pd.Series(words, dtype=object)
+    return table
+
+
+def _complete_pairs(rows: bytes, counts: np.ndarray, texts: list[str]) -> bytes:
+    """Give a missing second value the empty string, as RELION does in tables of two columns."""
+    lines = rows.rstrip(b"\n").split(b"\n")
+    for row in np.flatnonzero(counts == 1):
+        lines[row] += b" %s%d" % (_HIDDEN.encode(), len(texts))
+    texts.append("")
+    return b"\n".join(lines) + b"\n"
 
 
 def _read_rows(lines: _Lines, labels: list[str]) -> pd.DataFrame:
     end = _END_OF_ROWS.search(lines.data, lines.start)
     lines.position = len(lines.data) if end is None else end.end()
     rows = lines.data[lines.start : lines.position]
+    texts: list[str] = []
     if b'"' in rows or b"'" in rows:
-        return _quoted_rows(rows, labels, lines)
+        rows, texts = _hide_quoted(rows)
     counts = _tokens_per_line(rows)
-    wrong = np.flatnonzero(counts != len(labels))
-    if len(wrong) == 0:
-        return _plain_rows(rows, labels)
-    if len(labels) == 2:
-        return _quoted_rows(rows, labels, lines)
-    row = int(wrong[0])
-    raise lines.error(f"{counts[row]} values, expected {len(labels)} (one for each label); correct this row", row)
+    allowed = (1, 2) if len(labels) == 2 else (len(labels),)
+    wrong = np.flatnonzero(~np.isin(counts, allowed))
+    if len(wrong):
+        row = int(wrong[0])
+        raise lines.error(f"{counts[row]} values, expected {len(labels)} (one for each label); correct this row", row)
+    if (counts < len(labels)).any():
+        rows = _complete_pairs(rows, counts, texts)
+    table = _plain_rows(rows, labels)
+    return _show_quoted(table, texts) if texts else table
 
 
 def _read_loop(lines: _Lines) -> pd.DataFrame:
@@ -205,11 +208,15 @@ def _read_loop(lines: _Lines) -> pd.DataFrame:
 def _read_list(lines: _Lines) -> dict[str, Any]:
     values: dict[str, Any] = {}
     while (line := lines.next()) is not None and line.startswith("_"):
-        tokens = _tokens(line)
-        if len(tokens) < 2:
-            raise lines.error(f"{tokens[0][0]} has no value; expected '_label value', with \"\" for an empty text")
-        label, (value, quoted) = tokens[0][0][1:], tokens[1]
-        values[label] = value if quoted or is_text_label(label) else _number_or_text(value)
+        hidden, texts = _hide_quoted(line.encode("utf-8"))
+        words = hidden.decode("utf-8").split()
+        if len(words) < 2:
+            raise lines.error(f"{words[0]} has no value; expected '_label value', with \"\" for an empty text")
+        label, value = words[0][1:], words[1]
+        if value[:1] == _HIDDEN:
+            values[label] = texts[int(value[1:])]
+        else:
+            values[label] = value if is_text_label(label) else _number_or_text(value)
     lines.push_back()
     return values
 

@@ -209,7 +209,7 @@ class StackReader:
 
 
 class StackWriter:
-    """A float32 image stack (mode 2) written piece by piece; the file appears when the block ends without an error.
+    """An image stack written piece by piece; the file appears when the block ends without an error.
 
     Parameters
     ----------
@@ -221,6 +221,8 @@ class StackWriter:
         A.
     width : int, optional
         Number of columns where images are not square; `box` then counts rows.
+    mode : int
+        2 for float32, 12 for float16.
 
     Examples
     --------
@@ -228,8 +230,12 @@ class StackWriter:
     ...     stack.append(images)
     """
 
-    def __init__(self, path: str | os.PathLike[str], n_images: int, box: int, pixel_size: float, width: int | None = None) -> None:
-        self._path, self._pixel_size = path, pixel_size
+    def __init__(
+        self, path: str | os.PathLike[str], n_images: int, box: int, pixel_size: float, width: int | None = None, mode: int = 2
+    ) -> None:
+        if mode not in (2, 12):
+            raise ValueError(f"MRC mode {mode}: stacks are written as 2 (float32) or 12 (float16)")
+        self._path, self._pixel_size, self._mode = path, pixel_size, mode
         self._shape = (n_images, box, box if width is None else width)
         self._written, self._sum, self._squares = 0, 0.0, 0.0
         self._min, self._max = np.inf, -np.inf
@@ -245,7 +251,9 @@ class StackWriter:
     def append(self, images: np.ndarray) -> None:
         """Write the next images, (n, N, N) or one (N, N)."""
         pixels = np.ascontiguousarray(images, dtype="<f4").reshape(-1, *self._shape[1:])
-        self._stream.write(pixels.data)
+        stored = pixels if self._mode == 2 else pixels.astype("<f2")
+        self._stream.write(stored.data)
+        pixels = stored.astype(np.float32, copy=False)  # the statistics are of what is in the file
         self._written += len(pixels)
         if pixels.size:
             self._min, self._max = min(self._min, float(pixels.min())), max(self._max, float(pixels.max()))
@@ -262,22 +270,22 @@ class StackWriter:
             count = self._written * self._shape[1] * self._shape[2]
             mean = self._sum / count if count else 0.0
             rms = float(np.sqrt(max(0.0, self._squares / count - mean**2))) if count else 0.0
-            header = _new_header(self._shape, self._pixel_size, is_volume=False)
+            header = _new_header(self._shape, self._pixel_size, self._mode, is_volume=False)
             _set_statistics(header, (self._min, self._max, mean, rms) if count else (0.0, 0.0, 0.0, 0.0))
             self._stream.seek(0)
             self._stream.write(header.tobytes())
         return None
 
 
-def _new_header(shape: tuple[int, ...], pixel_size: float, is_volume: bool) -> np.ndarray:
-    """Make a little-endian MRC2014 header of mode 2 for (nz, ny, nx); in a stack mz = 1 and the space group is 0."""
+def _new_header(shape: tuple[int, ...], pixel_size: float, mode: int, is_volume: bool) -> np.ndarray:
+    """Make a little-endian MRC2014 header for (nz, ny, nx); in a stack mz = 1 and the space group is 0."""
     header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
     nz, ny, nx = shape
     header["nx"], header["ny"], header["nz"] = nx, ny, nz
     header["mx"], header["my"], header["mz"] = nx, ny, nz if is_volume else 1
     header["cella"] = (nx * pixel_size, ny * pixel_size, (nz if is_volume else 1) * pixel_size)
     header["cellb"] = (90, 90, 90)
-    header["mode"], header["ispg"], header["nversion"] = 2, int(is_volume), 20141
+    header["mode"], header["ispg"], header["nversion"] = mode, int(is_volume), 20141
     header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
     header["map"], header["machst"] = b"MAP ", (0x44, 0x44, 0, 0)
     return header
@@ -309,7 +317,7 @@ def write_volume(path: str | os.PathLike[str], volume: np.ndarray, pixel_size: f
         If the folder cannot be written or the disk is full.
     """
     pixels = np.ascontiguousarray(volume, dtype="<f4")
-    header = _new_header(pixels.shape, pixel_size, is_volume=True)
+    header = _new_header(pixels.shape, pixel_size, 2, is_volume=True)
     _set_statistics(header, (float(pixels.min()), float(pixels.max()), float(pixels.mean()), float(pixels.std())))
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.tobytes())

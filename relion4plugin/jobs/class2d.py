@@ -275,7 +275,8 @@ def run(
     optimiser = Path(parameters.fn_cont) if parameters.fn_cont else None
     particles = _read_input(parameters)
     engine_settings = settings_of(parameters)
-    prepare_output(out_dir, needed_bytes(parameters, len(particles), particles.box_size), overwrite, continuing=optimiser is not None)
+    same_place = optimiser is not None and optimiser.parent.resolve() == out_dir.resolve()
+    prepare_output(out_dir, needed_bytes(parameters, len(particles), particles.box_size), overwrite, continuing=same_place)
     outputs = output_files(parameters, out_dir)
     with JobDirectory(
         out_dir,

@@ -17,7 +17,7 @@ from relion4plugin.progress import Progress
 
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
 SUCCESS, FAILURE, ABORTED = (f"RELION_JOB_EXIT_{state}" for state in ("SUCCESS", "FAILURE", "ABORTED"))
-_RESULT_PATTERNS = ("run_it*", "run_unmasked_classes.mrcs", "run_iterations.jsonl", "report.html")
+_RESULT_PATTERNS = ("run_it[0-9]*", "run_unmasked_classes.mrcs", "run_iterations.jsonl", "report.html")
 
 
 class AbortRequested(KeyboardInterrupt):
@@ -145,14 +145,14 @@ class JobDirectory:
 
 
 class _JobProgress:
-    """Passes progress on, appends notes to run.out and turns an abort request into an exception."""
+    """Passes progress on, appends tenths and notes to run.out and turns an abort request into an exception."""
 
     def __init__(self, inner: Progress, out_dir: Path) -> None:
         self._inner, self._out_dir = inner, out_dir
-        self._label, self._done, self._total = "", 0, 0
+        self._label, self._done, self._total, self._tenths = "", 0, 0, 0
 
     def start(self, label: str, total: int) -> None:
-        self._label, self._done, self._total = label, 0, total
+        self._label, self._done, self._total, self._tenths = label, 0, total, 0
         self._log(f"{label}: {total} steps")
         self._inner.start(label, total)
 
@@ -160,8 +160,10 @@ class _JobProgress:
         if (self._out_dir / ABORT_NOW).exists():
             raise AbortRequested(f"{ABORT_NOW} found in {self._out_dir}")
         self._done += n
-        if note:
-            self._log(f"{self._label} {self._done}/{self._total} {note}")
+        tenths = 10 * self._done // max(self._total, 1)
+        if tenths > self._tenths or note:
+            self._tenths = tenths
+            self._log(f"{self._label} {self._done}/{self._total} {note}".rstrip())
         self._inner.advance(n, note)
 
     def finish(self) -> None:

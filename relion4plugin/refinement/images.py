@@ -7,6 +7,7 @@ import numpy as np
 
 from relion4plugin.files.particles import ParticleImages, ParticleSet
 from relion4plugin.imaging.ctf import CtfOptions, CtfParameters, ctf_of_particles, evaluate_ctf
+from relion4plugin.imaging.fourier import half_shells, half_to_image, image_to_half
 from relion4plugin.imaging.masks import soft_disc
 from relion4plugin.refinement.optics import OpticsModel
 from relion4plugin.refinement.pixels import PixelList
@@ -61,18 +62,20 @@ class ImageModel:
         pixels = PixelList.of(box)
         return cls(pixels, mask, background.astype(np.float32), ctf, options, OpticsModel.of(particles, pixels), pixel_size)
 
-    def ctf_values(self, rows: np.ndarray, count: int) -> np.ndarray:
-        """Return the CTF of particle rows at the first `count` pixels, float32 (n, count)."""
+    def ctf_values(self, rows: np.ndarray, count: int, xp: Any = np) -> Any:
+        """Return the CTF of particle rows at the first `count` pixels, float32 (n, count) on the device of `xp`."""
         if self.ctf is None:
-            return np.ones((len(rows), count), np.float32)
+            return xp.ones((len(rows), count), xp.float32)
         scale = 1.0 / (self.pixels.box * self.pixel_size)
-        fx, fy = self.pixels.kx[:count] * scale, self.pixels.ky[:count] * scale
+        fx, fy = xp.asarray(self.pixels.kx[:count] * scale), xp.asarray(self.pixels.ky[:count] * scale)
+        if not self.optics.has_extra_phase:
+            return evaluate_ctf(fx, fy, self.ctf.select(rows), self.options)
         groups = self.optics.index[rows]
-        values = np.empty((len(rows), count), np.float32)
-        for key in np.unique(groups) if self.optics.has_extra_phase else [-1]:
-            mine = groups == key if key >= 0 else slice(None)
-            extra = self.optics.extra_phase[key, :count] if key >= 0 else None
-            values[mine] = evaluate_ctf(fx, fy, self.ctf.select(rows[mine]), self.options, extra)
+        values = xp.empty((len(rows), count), xp.float32)
+        for key in np.unique(groups):
+            mine = np.flatnonzero(groups == key)
+            extra = xp.asarray(self.optics.extra_phase[key, :count])
+            values[xp.asarray(mine)] = evaluate_ctf(fx, fy, self.ctf.select(rows[mine]), self.options, extra)
         return values
 
 
@@ -83,41 +86,41 @@ class Weights:
     For images that were already multiplied by their CTF the model CTF is C^2 and the back-projected image is not multiplied again.
     """
 
-    model: np.ndarray  # s C, what a reference is multiplied by
-    data: np.ndarray  # s C / s2
-    norm: np.ndarray  # (s C)^2 / s2
-    insert: np.ndarray  # factor of the unmasked image in the back-projection
-    insert_norm: np.ndarray  # its weight
+    model: Any  # s C, what a reference is multiplied by
+    data: Any  # s C / s2
+    norm: Any  # (s C)^2 / s2
+    insert: Any  # factor of the unmasked image in the back-projection
+    insert_norm: Any  # its weight
 
 
-def make_weights(model: ImageModel, rows: np.ndarray, count: int, sigma2_noise: np.ndarray, scale: np.ndarray) -> Weights:
-    """Compute the weights of particle rows.
+def make_weights(
+    model: ImageModel, rows: np.ndarray, count: int, sigma2_noise: np.ndarray, scale: np.ndarray, xp: Any = np
+) -> Weights:
+    """Compute the weights of particle rows on the device of `xp`.
 
     Parameters
     ----------
     sigma2_noise : float (n_optics, N//2+1), noise variance per real or imaginary component
     scale : float (n,), intensity scale of each particle's group
     """
-    ctf = model.ctf_values(rows, count)
-    group = model.optics.index[rows]
-    inverse = (1.0 / sigma2_noise[:, model.pixels.shell[:count]]).astype(np.float32)[group]
-    scaled = ctf * scale.astype(np.float32)[:, None]
-    premultiplied = model.optics.premultiplied[group]
-    if not premultiplied.any():
+    ctf = model.ctf_values(rows, count, xp)
+    group = xp.asarray(model.optics.index[rows])
+    inverse = xp.asarray((1.0 / sigma2_noise[:, model.pixels.shell[:count]]).astype(np.float32))[group]
+    factor = xp.asarray(scale.astype(np.float32))[:, None]
+    scaled = ctf * factor
+    if not model.optics.premultiplied.any():
         data = scaled * inverse
         norm = scaled * data
         return Weights(scaled, data, norm, data, norm)
-    insert = np.where(premultiplied[:, None], scale.astype(np.float32)[:, None], scaled) * inverse
-    insert_norm = scaled * scaled * inverse
-    modelled = np.where(premultiplied[:, None], scaled * ctf, scaled)
+    premultiplied = xp.asarray(model.optics.premultiplied)[group][:, None]
+    insert = xp.where(premultiplied, factor, scaled) * inverse
+    modelled = xp.where(premultiplied, scaled * ctf, scaled)
     data = modelled * inverse
-    return Weights(modelled, data, modelled * data, insert, insert_norm)
+    return Weights(modelled, data, modelled * data, insert, scaled * scaled * inverse)
 
 
 def noise_fill(shape: tuple[int, int, int], sigma2: Any, seed: tuple[int, ...]) -> np.ndarray:
     """Draw images (n, N, N) of Gaussian noise with the spectrum `sigma2` (n, N//2+1) per component."""
-    from relion4plugin.imaging.fourier import half_shells, half_to_image, image_to_half
-
     white = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     shells = np.minimum(half_shells(shape[-1]), shape[-1] // 2)
     amplitude = np.sqrt(np.asarray(sigma2)[:, shells] * 2 * shape[-1] ** 2).astype(np.float32)

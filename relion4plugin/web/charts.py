@@ -177,7 +177,8 @@ def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
     parts.append(f'<line class="axis" x1="{left}" y1="{bottom}" x2="{right}" y2="{bottom}"/>')
     middle = (TOP + bottom) / 2
     parts.append(f'<text class="label" x="{(left + right) / 2}" y="{frame.height - 5}" text-anchor="middle">{escape(x_label)}</text>')
-    parts.append(f'<text class="label" x="12" y="{middle}" text-anchor="middle" transform="rotate(-90 12 {middle})">{escape(y_label)}</text>')
+    turned = f'x="12" y="{middle}" text-anchor="middle" transform="rotate(-90 12 {middle})"'
+    parts.append(f'<text class="label" {turned}>{escape(y_label)}</text>')
     return parts
 
 

@@ -1,8 +1,9 @@
 """Charts of a 2D classification run: what each one shows and from which record."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from relion4plugin.web.charts import N_COLOURS, Mark, Series, line_chart, stacked_areas
 from relion4plugin.web.class2d_run import Class2DRun
@@ -58,11 +59,10 @@ def occupancy_card(run: Class2DRun) -> str:
         return ""
     x = [float(r["iteration"]) for r in known]
     leaders = run.order[:N_COLOURS]
-    layers = [Series(f"Class {k + 1}", _percent(known, lambda d, k=k: d[k]), f"s{i}") for i, k in enumerate(leaders)]
+    layers = [Series(f"Class {k + 1}", _percent(known, [k]), f"s{i}") for i, k in enumerate(leaders)]
     others = run.order[N_COLOURS:]
     if others:
-        rest = _percent(known, lambda d: sum(d[k] for k in others))
-        layers.append(Series(f"{len(others)} smaller classes", rest, "rest"))
+        layers.append(Series(f"{len(others)} smaller classes", _percent(known, others), "rest"))
     marks = replacement_marks(run)
     chart = stacked_areas("Class occupancy over the iterations", x, layers, y_label="%", marks=marks)
     title = "Class occupancy" + (f" (triangles: {len(marks)} iterations in which empty classes were replaced)" if marks else "")
@@ -80,8 +80,9 @@ def replacement_marks(run: Class2DRun) -> list[Mark]:
     return marks
 
 
-def _percent(records: Sequence[dict], pick: Callable[[list[float]], float]) -> list[float]:
-    return [100.0 * max(float(pick(r["class_distribution"])), 0.0) for r in records]
+def _percent(records: Sequence[dict[str, Any]], classes: Sequence[int]) -> list[float]:
+    """Occupancy of some classes together over the records, in percent."""
+    return [100.0 * sum(max(float(record["class_distribution"][k]), 0.0) for k in classes) for record in records]
 
 
 def _per_particle(run: Class2DRun) -> Values:

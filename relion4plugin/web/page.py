@@ -31,7 +31,8 @@ header p{margin:.2rem 0 0;color:var(--soft);overflow-wrap:anywhere}
 h2{font-size:1.1rem;margin:2rem 0 .7rem}
 .key{margin:-.4rem 0 .7rem;color:var(--soft);font-size:.8rem}
 h3{font-size:.92rem;margin:0 0 .4rem;font-weight:600}
-.note{border-left:3px solid var(--accent);background:var(--card);padding:.6rem .9rem;border-radius:0 8px 8px 0;margin:1rem 0;color:var(--soft)}
+.note{border-left:3px solid var(--accent);background:var(--card);padding:.6rem .9rem;border-radius:0 8px 8px 0}
+.note{margin:1rem 0;color:var(--soft)}
 .note.warn{border-color:var(--warn)}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:10px;margin:1.1rem 0 0}
 .figure{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.65rem .8rem}

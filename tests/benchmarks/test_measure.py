@@ -18,7 +18,7 @@ def test_cost_of_a_known_load(tmp_path):
 
 
 def test_failure_is_one_line_with_the_reason(tmp_path):
-    with pytest.raises(UserError, match="code 3.*out of beans") as caught:
+    with pytest.raises(UserError, match=r"code 3.*out of beans") as caught:
         measure.run_measured([sys.executable, "-c", "print('out of beans'); raise SystemExit(3)"], tmp_path / "log")
     assert "\n" not in str(caught.value)
 

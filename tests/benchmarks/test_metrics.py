@@ -19,7 +19,12 @@ def test_contingency_refuses_unequal_lengths():
 
 @pytest.mark.parametrize(
     ("classes", "labels", "expected"),
-    [([1, 1, 2, 2], [5, 5, 6, 6], 1.0), ([1, 1, 1, 1], [5, 5, 6, 6], 0.5), ([1, 2, 3, 4], [5, 5, 5, 5], 1.0), ([1, 1, 1, 2], [0, 0, 9, 9], 0.75)],
+    [
+        ([1, 1, 2, 2], [5, 5, 6, 6], 1.0),
+        ([1, 1, 1, 1], [5, 5, 6, 6], 0.5),
+        ([1, 2, 3, 4], [5, 5, 5, 5], 1.0),
+        ([1, 1, 1, 2], [0, 0, 9, 9], 0.75),
+    ],
 )
 def test_purity(classes, labels, expected):
     assert metrics.class_purity(np.array(classes), np.array(labels)) == pytest.approx(expected)

@@ -59,6 +59,26 @@ def test_stack_in_pieces(tmp_path, images):
     np.testing.assert_array_equal(read_mrc(tmp_path / "a.mrcs")[0], images)
 
 
+def test_half_precision_stack(tmp_path, images):
+    with StackWriter(tmp_path / "a.mrcs", 5, 8, 2.0, mode=12) as stack:
+        stack.append(images)
+    assert mrcfile.validate(tmp_path / "a.mrcs", print_file=open(os.devnull, "w"))
+    with mrcfile.open(tmp_path / "a.mrcs") as mrc:
+        assert mrc.data.dtype == np.float16
+        np.testing.assert_array_equal(mrc.data, images.astype(np.float16))
+    with pytest.raises(ValueError, match="MRC mode 1"):
+        StackWriter(tmp_path / "b.mrcs", 5, 8, 2.0, mode=1)
+
+
+def test_images_that_are_not_square(tmp_path, images):
+    with StackWriter(tmp_path / "a.mrcs", 5, 8, 2.0, width=6) as stack:
+        stack.append(images[:, :, :6])
+    assert mrcfile.validate(tmp_path / "a.mrcs", print_file=open(os.devnull, "w"))
+    back, pixel_size = read_mrc(tmp_path / "a.mrcs")
+    np.testing.assert_array_equal(back, images[:, :, :6])
+    assert pixel_size == 2.0
+
+
 def test_incomplete_stack_is_not_published(tmp_path, images):
     with pytest.raises(ValueError, match="3 images written, 5 announced"), StackWriter(tmp_path / "a.mrcs", 5, 8, 2.0) as stack:
         stack.append(images[:3])

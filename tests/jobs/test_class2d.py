@@ -117,8 +117,8 @@ def test_relion_command_of_the_defaults():
     words = relion_command(Class2DParameters(fn_img="p.star", nr_classes=1), Path("Class2D/job007"))
     text = " ".join(words)
     for part in (
-        "--i p.star", "--o Class2D/job007/run", "--grad", "--class_inactivity_threshold 0.1", "--grad_write_iter 10", "--iter 200", "--pad 2",
-        "--ctf", "--tau2_fudge 2", "--particle_diameter 200", "--K 1", "--flatten_solvent", "--zero_mask", "--center_classes",
+        "--i p.star", "--o Class2D/job007/run", "--grad", "--class_inactivity_threshold 0.1", "--grad_write_iter 10", "--iter 200",
+        "--pad 2", "--ctf", "--tau2_fudge 2", "--particle_diameter 200", "--K 1", "--flatten_solvent", "--zero_mask", "--center_classes",
         "--oversampling 1", "--psi_step 12", "--offset_range 5", "--offset_step 2", "--norm", "--scale", "--j 1",
     ):  # fmt: skip
         assert f" {part} " in f" {text} ", part

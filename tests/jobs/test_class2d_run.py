@@ -116,6 +116,16 @@ def test_continuing_takes_the_options_of_the_run(project, refine):
     assert (settings.n_classes, settings.n_iterations, len(particles), resume) == (2, 20, N, Path("out/run_it010_optimiser.star"))
 
 
+def test_continuing_elsewhere_does_not_mix_with_other_results(project, refine):
+    run(parameters(), Path("first"), Silent())
+    run(parameters(), Path("second"), Silent())
+    again = parameters(fn_cont="first/run_it010_optimiser.star", nr_iter_grad=20)
+    with pytest.raises(UserError, match="results of an earlier run"):
+        run(again, Path("second"), Silent())
+    run(again, Path("third"), Silent())
+    assert len(refine.calls) == 3
+
+
 def test_a_full_disk_while_running_is_one_line(project, monkeypatch):
     install(monkeypatch, Engine(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(UserError, match="No space left on device"):

@@ -124,3 +124,14 @@ def test_a_read_only_directory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UserError, match="no permission"):
         prepare_output(tmp_path / "out", 1, overwrite=False, continuing=False)
+
+
+def test_the_log_gets_every_tenth_and_every_note(tmp_path):
+    with job_directory(tmp_path) as job:
+        job.progress.start("VDAM", 1000)
+        for step in range(1000):
+            job.progress.advance(1, "resolution 8 A" if step == 4 else "")
+        job.progress.finish()
+    lines = (tmp_path / "run.out").read_text().splitlines()
+    assert len(lines) == 1 + 1 + 10 + 1
+    assert "VDAM 5/1000 resolution 8 A" in lines[1]

@@ -63,7 +63,8 @@ def make_run(folder: Path, iteration: int = 10, n_iterations: int = 10, group: s
                             "rlnClassDistribution": [0.25, 0.0, 0.75], "rlnAccuracyRotations": [5.0, 999.0, 3.0],
                             "rlnAccuracyTranslationsAngst": [4.0, 999.0, 2.0], "rlnEstimatedResolution": [24.0, np.inf, 12.0]})  # fmt: skip
     general = {"rlnPixelSize": 3.0, "rlnCurrentResolution": 12.0, "rlnTau2FudgeFactor": 2.0, "rlnNrClasses": 3}
-    groups = pd.DataFrame({"rlnGroupNumber": [1], "rlnGroupName": [micrograph], "rlnGroupNrParticles": [8], "rlnGroupScaleCorrection": [1.0]})
+    groups = pd.DataFrame({"rlnGroupNumber": [1], "rlnGroupName": [micrograph], "rlnGroupNrParticles": [8],
+                           "rlnGroupScaleCorrection": [1.0]})  # fmt: skip
     write_star(folder / f"{root}_model.star", {"model_general": general, "model_classes": classes, "model_groups": groups})
     optimiser = {"rlnNumberOfIterations": n_iterations, "rlnDoGradientRefine": 1, "rlnParticleDiameter": 40.0, "rlnDoCorrectCtf": 1}
     write_star(folder / f"{root}_optimiser.star", {"optimiser_general": optimiser})
@@ -141,7 +142,7 @@ def test_hostile_folder_name_stays_text(tmp_path):
 
 
 def test_curves_and_replaced_classes(run):
-    text, page = page_of(run)
+    _, page = page_of(run)
     titles = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label")]
     for expected in ("Class occupancy over the iterations", "Resolution", "Image size used", "Step size", "Regularisation T"):
         assert expected in titles
