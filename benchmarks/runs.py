@@ -14,9 +14,7 @@ from relion4plugin.simulation.spec import SimulationSpec
 EM_ITERATIONS = 25
 VDAM_MINI_BATCHES = 200
 MASK_MARGIN = 1.1  # mask diameter over particle diameter
-# The same search in both languages: our options count the fine step, RELION's program the coarse one.
-SEARCH = ("--psi_sampling", "6", "--offset_range", "5", "--offset_step", "1")
-RELION_SEARCH = ("--psi_step", "12", "--offset_range", "5", "--offset_step", "2")
+SEARCH = ("--psi_step", "12", "--offset_range", "5", "--offset_step", "2")  # means the same to all programs
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def relion_program() -> str | None:
 def run_relion_em(stack: Stack, task: Task, out: Path, program: str) -> Cost:
     """RELION's EM with the same settings; started in the stack's folder, as its image names are relative to it."""
     out.mkdir(parents=True, exist_ok=True)
-    options = ["--i", stack.particles.name, "--o", f"{out.resolve()}/run", "--iter", str(task.em_iterations), *RELION_SEARCH]
+    options = ["--i", stack.particles.name, "--o", f"{out.resolve()}/run", "--iter", str(task.em_iterations), *SEARCH]
     options += _common(stack, task)
     flags = ["--norm", "--scale", "--ctf", "--flatten_solvent", "--zero_mask", "--oversampling", "1", "--dont_check_norm"]
     return run_measured([program, *options, *flags], log_of(out), cwd=stack.particles.parent)

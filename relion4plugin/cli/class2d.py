@@ -64,9 +64,6 @@ def main(args: argparse.Namespace) -> int:
     """Run the classification and its report."""
     parameters = parameters_from(args)
     remarks = class2d.validate(parameters)
-    if hasattr(args, "psi_sampling_scaled") and hasattr(args, "offset_step"):
-        step = f"{parameters.offset_step:g} px"
-        remarks += (f"--offset_step {step} is taken as the fine step, as in RELION's job.star; its program means the coarse one",)
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
     if args.relion_command:

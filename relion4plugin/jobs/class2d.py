@@ -179,7 +179,7 @@ def validate(parameters: Class2DParameters) -> tuple[str, ...]:
     if parameters.offset_step > max(parameters.offset_range, 0.1) and parameters.dont_skip_align and parameters.offset_range > 0:
         raise UserError(
             f"offset_step is {parameters.offset_step:g} px, larger than offset_range {parameters.offset_range:g} px: "
-            "lower --offset_step or raise --offset_range"
+            "lower --offset_sampling or raise --offset_range"
         )
     if parameters.fn_cont:
         _check_continuation(parameters)

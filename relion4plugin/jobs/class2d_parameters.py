@@ -95,7 +95,7 @@ class Class2DParameters:
     )
     offset_step: float = parameter(
         1.0, label="Offset search step", section=_SAMPLING,
-        unit="px", option="--offset_step", option_scale=2.0, minimum=0.1, maximum=20.0,
+        unit="px", option="--offset_step", option_scale=2.0, short=("--offset_sampling",), minimum=0.1, maximum=20.0,
         help="Fine step of the centre search (the coarse first pass uses twice this).",
     )
     skip_rotate: bool = parameter(

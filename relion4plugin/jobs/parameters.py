@@ -180,8 +180,8 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type, skip: tuple[str, .
 
 
 def _add_argument(group: Any, field: ParameterField) -> None:
-    own = [f"--{field.name}", *(s for s in field.short if s != f"--{field.name}")]
     scaled = field.option is not None and field.option_scale != 1.0
+    own = [name for name in (f"--{field.name}", *field.short) if not (scaled and name == field.option)]
     if field.option is not None and not scaled and field.option not in own and field.option not in field.negated:
         own.append(field.option)
     common: dict[str, Any] = {"dest": field.name, "default": _UNSET}
@@ -191,8 +191,8 @@ def _add_argument(group: Any, field: ParameterField) -> None:
     else:
         metavar = "FILE" if field.pattern else field.unit or {int: "N", float: "X"}.get(field.type, "TEXT")
         group.add_argument(*own, **common, metavar=metavar, choices=field.choices, help=description)
-    if scaled and field.option not in own:  # where both have one name, job.star's meaning counts
-        help_scaled = f"RELION's form of --{field.name}: {field.option_scale:g} times as large"
+    if scaled:  # an option that RELION's program has means here what it means there
+        help_scaled = f"as for RELION's program: {field.option_scale:g} times {own[0]}"
         group.add_argument(field.option, dest=f"{field.name}_scaled", default=_UNSET, metavar=field.unit or "X", help=help_scaled)
     for name in field.negated:
         group.add_argument(name, dest=field.name, default=_UNSET, action="store_const", const="No", help=f"same as --{field.name} No")

@@ -34,14 +34,15 @@ def estimate(model: Model, poses: Poses, images: ImageModel, transforms: np.ndar
     ----------
     transforms : complex64 (K, M, M//2+1), gridding-corrected padded references
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 7))
     pixels, n_classes = images.pixels, model.n_classes
     count = pixels.count(model.current_size)
     model.accuracy_rotation = np.full(n_classes, UNKNOWN)
     model.accuracy_translation = np.full(n_classes, UNKNOWN)
     model.orientability = np.zeros((n_classes, pixels.box // 2 + 1))
-    shifts = np.concatenate([shift_phases(pixels.ky[:count], pixels.kx[:count], np.array([[s, 0.0], [0.0, s]]), pixels.box) for s in SHIFTS])
-    moved = np.abs(1 - shifts.reshape(len(SHIFTS), 2, count)) ** 2
+    steps = (SHIFTS[:, None, None] * np.eye(2)).reshape(-1, 2)
+    phases = shift_phases(pixels.ky[:count], pixels.kx[:count], steps, pixels.box)
+    moved = np.abs(1 - phases.reshape(len(SHIFTS), 2, count)) ** 2
     for k in np.flatnonzero(model.pdf_class >= MIN_SHARE):
         rows = np.flatnonzero(poses.class_number == k + 1)
         if not len(rows):

@@ -32,7 +32,9 @@ def regularised_weight(weight: np.ndarray, tau2: np.ndarray, grid: PaddedGrid, c
     return np.maximum(total, means[rings] / FLOOR)
 
 
-def update_references(model: Model, grid: PaddedGrid, data: np.ndarray, weight: np.ndarray, tau2_fudge: float, occupied: np.ndarray) -> None:
+def update_references(
+    model: Model, grid: PaddedGrid, data: np.ndarray, weight: np.ndarray, tau2_fudge: float, occupied: np.ndarray
+) -> None:
     """Replace all references by their regularised averages, in place; classes without particles become zero.
 
     Parameters

@@ -1,7 +1,6 @@
 """The refinement loop: expectation, maximisation, and everything that is decided between iterations."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from relion4plugin.refinement import accuracy, em, initialise, nuisance, output,
 from relion4plugin.refinement.centring import centre_classes
 from relion4plugin.refinement.expectation import make_expectation
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
+from relion4plugin.refinement.output import RefinementResult
 from relion4plugin.refinement.particles import SortedParticles, make_batch, store_poses
 from relion4plugin.refinement.references import PaddedGrid, forward, reference_power
 from relion4plugin.refinement.sampling import Sampling, coarse_image_size, likelihood_size, make_sampling, next_perturbation
@@ -25,18 +25,6 @@ from relion4plugin.refinement.slices import make_hermitian
 from relion4plugin.refinement.state import Changes, Model, Poses, measure_changes
 
 ACCURACY_EVERY = 10
-
-
-@dataclass(frozen=True)
-class RefinementResult:
-    """Where a run stands and which files describe it."""
-
-    iteration: int
-    finished: bool
-    data_star: Path
-    model_star: Path
-    optimiser_star: Path
-    classes: Path
 
 
 def refine(
@@ -177,7 +165,7 @@ class Refinement:
         transforms = forward(model.references, self.grid, corrected=True)
         model.tau2 = reference_power(transforms, self.grid, model.current_size)
         if iteration > 1 and (iteration % ACCURACY_EVERY == 0 or iteration == settings.n_iterations):
-            accuracy.estimate(model, poses, self.images, transforms, settings.padding, (settings.seed, iteration, 7))
+            accuracy.estimate(model, poses, self.images, transforms, settings.padding, iteration)
         batch = make_batch(rows, self.particles, model, poses, plan, settings)
         result = self.expectation.run(batch, transforms, plan, model, self.progress.advance)
         change = self._maximise(iteration, model, result, plan, fudge, full=len(rows) == n)
@@ -187,7 +175,7 @@ class Refinement:
             model, poses, batch, result, mu, optics=self.images.optics.index[rows], groups=self.particles.group[rows],
             pixels=self.images.pixels, norm=settings.norm_correction, scale=settings.scale_correction,
         )  # fmt: skip
-        store_poses(poses, batch, result.particles, plan, self.pixel_size)
+        store_poses(poses, batch, result.particles, plan, settings, self.pixel_size)
         model.log_likelihood = float(result.particles.log_likelihood.sum())
         model.ave_pmax = float(result.particles.pmax.sum() / max(result.particles.weight.sum(), 1e-30))
         self._after(iteration, model)

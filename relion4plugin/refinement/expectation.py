@@ -1,10 +1,11 @@
-"""Which expectation step runs: fused kernels on the CPU, array operations on a GPU."""
+"""Which expectation step runs: fused kernels on the CPU, array operations on a GPU or for kept poses."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
+from relion4plugin.arrays import device_namespace
 from relion4plugin.refinement.images import ImageModel, ImageSource
 from relion4plugin.refinement.search import Batch, Expectation, SearchPlan
 from relion4plugin.refinement.settings import RefinementSettings
@@ -14,9 +15,7 @@ from relion4plugin.refinement.state import Model
 class ExpectationStep(Protocol):
     """Expects over a batch with the current references."""
 
-    def run(
-        self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]
-    ) -> Expectation:
+    def run(self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]) -> Expectation:
         """Return the sums over the batch; `advance` is told the number of particles done.
 
         Parameters
@@ -31,8 +30,11 @@ class ExpectationStep(Protocol):
 
 def make_expectation(settings: RefinementSettings, source: ImageSource, images: ImageModel) -> ExpectationStep:
     """Return the expectation step for the device of the settings."""
+    if settings.skip_align or settings.skip_rotate:
+        from relion4plugin.refinement.fixed_poses import FixedPosesExpectation
+
+        return FixedPosesExpectation(source, images, settings, device_namespace(settings.gpu))
     if settings.gpu is not None:
-        from relion4plugin.arrays import device_namespace
         from relion4plugin.refinement.expectation_arrays import ArrayExpectation
 
         return ArrayExpectation(source, images, settings, device_namespace(settings.gpu))

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from relion4plugin.arrays import fft_module, sparse_module, to_numpy
-from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights, noise_fill
+from relion4plugin.arrays import sparse_module, to_numpy
+from relion4plugin.refinement.device_images import DeviceImages, group_sum
+from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
 from relion4plugin.refinement.settings import RefinementSettings
@@ -34,7 +35,6 @@ class _Device:
     phases_fine: Any  # complex64 (T_fine, P)
     log_class: Any  # float32 (K,)
     scale_count: Any  # int64 (K,)
-    inverse_noise: Any  # float32 (n_optics, P_all)
     sigma2_noise: np.ndarray
 
 
@@ -54,21 +54,13 @@ class ArrayExpectation:
     def __init__(self, source: ImageSource, model: ImageModel, settings: RefinementSettings, xp: Any) -> None:
         self._source, self._model, self._settings, self._xp = source, model, settings, xp
         self._reader = ThreadPoolExecutor(1)
-        pixels = model.pixels
-        centre = 1 - 2 * ((pixels.kx + pixels.ky).astype(np.int64) % 2)
-        self._pixel_scale = xp.asarray((centre / pixels.box**2).astype(np.float32))
-        self._flat = xp.asarray(pixels.flat)
-        self._mask, self._background = xp.asarray(model.mask), xp.asarray(model.background)
-        shells = xp.asarray(pixels.shell)
-        self._shell_sum = (shells[:, None] == xp.arange(pixels.box // 2 + 1)[None]).astype(xp.float32)
+        self._images = DeviceImages(model, settings, xp)
 
     def close(self) -> None:
         """End the reading thread."""
         self._reader.shutdown()
 
-    def run(
-        self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]
-    ) -> Expectation:
+    def run(self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]) -> Expectation:
         """Expect over a batch; see `expectation.ExpectationStep`."""
         xp = self._xp
         device = self._load(transforms, plan, model)
@@ -95,7 +87,7 @@ class ArrayExpectation:
         return Expectation(sums, to_numpy(class_weight), to_numpy(noise), *grids)
 
     def _load(self, transforms: np.ndarray, plan: SearchPlan, model: Model) -> _Device:
-        xp, pixels = self._xp, self._model.pixels
+        xp = self._xp
         padded = xp.asarray(transforms)
         coarse = extract_slices(padded, plan.slices_coarse, xp)
         coarse = xp.ascontiguousarray(coarse.reshape(-1, coarse.shape[-1]).T)
@@ -112,7 +104,6 @@ class ArrayExpectation:
             xp.asarray(plan.phases_fine),
             xp.asarray(log_class),
             xp.asarray(scale_counts(model, plan)),
-            xp.asarray((1 / model.sigma2_noise[:, pixels.shell]).astype(np.float32)),
             model.sigma2_noise,
         )
 
@@ -125,44 +116,23 @@ class ArrayExpectation:
         score_bytes = 16 * n_templates * len(plan.phases_coarse) + 16 * len(plan.phases_coarse) * plan.count_coarse
         return max(1, int(self._settings.memory_limit * 2**30 / (pair_bytes + score_bytes)))
 
-    def _transform(self, device: _Device, batch: Batch, images: np.ndarray) -> tuple[Any, Any]:
-        """Shift, mask and transform: complex64 (n, P_all) of the masked and the unmasked images."""
-        xp, box = self._xp, self._model.pixels.box
-        values = xp.asarray(images) * xp.asarray(batch.factor)[:, None, None]
-        shift, axis = xp.asarray(batch.old_offset), xp.arange(box)
-        rows, columns = axis[None] - shift[:, 1, None], axis[None] - shift[:, 0, None]
-        inside = ((rows >= 0) & (rows < box))[:, :, None] & ((columns >= 0) & (columns < box))[:, None, :]
-        particle = xp.arange(len(values))[:, None, None]
-        unmasked = xp.where(inside, values[particle, (rows % box)[:, :, None], (columns % box)[:, None, :]], xp.float32(0))
-        if self._settings.zero_mask:
-            outside = (unmasked * self._background).sum(axis=(1, 2))[:, None, None]
-        else:
-            seed = (self._settings.seed, int(batch.rows[0]), 2)
-            outside = xp.asarray(noise_fill(images.shape, device.sigma2_noise[self._model.optics.index[batch.rows]], seed))
-        masked = unmasked * self._mask + outside * (1 - self._mask)
-        half = fft_module(xp).rfft2(xp.stack([masked, unmasked])).reshape(2, len(values), -1)
-        out = half[:, :, self._flat] * self._pixel_scale
-        if self._model.optics.modulation is not None:
-            out = out * xp.asarray(self._model.optics.modulation)[xp.asarray(self._model.optics.index[batch.rows])]
-        return out[0], out[1]
-
     def _visit(
         self, device: _Device, batch: Batch, images: np.ndarray, data: Any, weight: Any, class_weight: Any, noise: Any
     ) -> dict[str, Any]:
         """Take one batch through both passes, add to the accumulators, and return the per-particle results."""
         xp, plan, n = self._xp, device.plan, len(batch.rows)
-        masked, unmasked = self._transform(device, batch, images)
+        masked, unmasked = self._images.transform(batch, images, device.sigma2_noise)
         weights = make_weights(self._model, batch.rows, plan.count, device.sigma2_noise, batch.scale, xp)
         keep, n_significant = self._coarse_pass(device, batch, masked, weights)
         pairs, log_sum, best = self._fine_pass(device, batch, masked, weights, keep)
         q = pairs.weights @ device.phases_fine
         total = pairs.weights.sum(axis=1)
-        to_particle = self._grouping(pairs.particle, n, len(total))
+        to_particle = group_sum(xp, pairs.particle, n)
         classes = pairs.template // len(plan.sampling.psi_fine)
         class_weight += xp.bincount(classes, total, minlength=len(class_weight))
         result = {**best, "n_significant": n_significant, "weight": to_particle @ total}
         result |= self._nuisance(device, batch, masked, weights, pairs, q, total, to_particle, classes, noise)
-        result["log_likelihood"] = log_sum - self._constant(device, batch, masked)
+        result["log_likelihood"] = log_sum - self._images.constant(batch, masked, device.sigma2_noise, plan.count_likelihood)
         self._accumulate(device, batch, unmasked, weights, pairs, q, total, data, weight)
         return result
 
@@ -194,9 +164,7 @@ class ArrayExpectation:
         last = xp.where(reached.any(axis=1), reached.argmax(axis=1), scores.shape[1] - 1)
         return ordered[xp.arange(len(ordered)), last]
 
-    def _fine_pass(
-        self, device: _Device, batch: Batch, masked: Any, weights: Weights, keep: Any
-    ) -> tuple[_Pairs, Any, dict[str, Any]]:
+    def _fine_pass(self, device: _Device, batch: Batch, masked: Any, weights: Weights, keep: Any) -> tuple[_Pairs, Any, dict[str, Any]]:
         """Score the children of the kept samples; return retained weights, log sums and the best sample of each particle."""
         xp, plan = self._xp, device.plan
         n, n_classes, n_angles, _ = keep.shape
@@ -237,12 +205,6 @@ class ArrayExpectation:
         }
         return _Pairs(particle, template, start, kept), log_sum, chosen
 
-    def _grouping(self, index: Any, rows: int, columns: int) -> Any:
-        """Return the sparse matrix that sums columns by `index`, float32 (rows, columns)."""
-        xp = self._xp
-        ones = xp.ones(columns, xp.float32)
-        return sparse_module(xp).csr_matrix((ones, (index, xp.arange(columns))), shape=(rows, columns))
-
     def _nuisance(
         self, device: _Device, batch: Batch, masked: Any, weights: Weights, pairs: _Pairs, q: Any, total: Any, to_particle: Any,
         classes: Any, noise: Any,
@@ -261,22 +223,14 @@ class ArrayExpectation:
         residual = image_power.copy()
         residual[:, :count] *= (to_particle @ total)[:, None]
         residual[:, :count] += to_particle @ (power - 2 * cross)
-        shells = residual @ self._shell_sum
+        shells = self._images.shells(residual)
         result["norm_power"] = shells.sum(axis=1)
-        index = self._model.optics.index[batch.rows]
-        noise += self._grouping(xp.asarray(index), len(noise), len(index)) @ shells
+        self._images.add_by_optics(batch, shells, noise)
         by_shift = to_particle @ pairs.weights
         shift = xp.asarray(plan.sampling.shifts_fine * self._model.pixel_size)
         distance = ((xp.asarray(batch.offset_centre)[:, None] + shift) ** 2).sum(axis=2)
         result["offset_power"] = (by_shift * distance).sum(axis=1)
         return result
-
-    def _constant(self, device: _Device, batch: Batch, masked: Any) -> Any:
-        """Return the part of -log P that no pose changes."""
-        xp, inner = self._xp, slice(1, device.plan.count_likelihood)
-        inverse = device.inverse_noise[xp.asarray(self._model.optics.index[batch.rows])][:, inner]
-        values = masked[:, inner]
-        return (0.5 * (values.real**2 + values.imag**2) * inverse - xp.log(inverse / (2 * np.pi))).sum(axis=1, dtype=xp.float64)
 
     def _accumulate(
         self, device: _Device, batch: Batch, unmasked: Any, weights: Weights, pairs: _Pairs, q: Any, total: Any, data: Any, weight: Any
@@ -284,7 +238,7 @@ class ArrayExpectation:
         """Add weighted, shifted images to the slices of their half-set and template."""
         xp, plan = self._xp, device.plan
         half = xp.minimum(xp.asarray(batch.half), plan.halves - 1).astype(xp.int64)[pairs.particle]
-        to_slice = self._grouping(half * len(device.fine) + pairs.template, len(data), len(pairs.template))
+        to_slice = group_sum(xp, half * len(device.fine) + pairs.template, len(data))
         images = (unmasked[:, : plan.count] * weights.insert)[pairs.particle] * q
         data.real += to_slice @ xp.ascontiguousarray(images.real)
         data.imag += to_slice @ xp.ascontiguousarray(images.imag)

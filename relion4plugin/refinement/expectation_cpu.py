@@ -115,9 +115,7 @@ class CpuExpectation:
         """End the worker threads."""
         self._pool.shutdown()
 
-    def run(
-        self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]
-    ) -> Expectation:
+    def run(self, batch: Batch, transforms: np.ndarray, plan: SearchPlan, model: Model, advance: Callable[[int], object]) -> Expectation:
         """Expect over a batch; see `expectation.ExpectationStep`."""
         n, n_classes = len(batch.rows), len(transforms)
         sums = ParticleSums.empty(n)
@@ -189,15 +187,13 @@ class CpuExpectation:
             t.shift_real, t.shift_imag, plan.children, plan.count_likelihood, step.log_class, batch.offset_prior, batch.psi_prior,
         )  # fmt: skip
         log_sum = np.empty(len(batch.rows))
-        kept = _Kept(
-            *kernels.retain_children(
-                start, template, shift, scores, plan.children, plan.fraction,
-                sums.pmax[out], log_sum, sums.best_template[out], sums.best_shift[out],
-            )  # fmt: skip
-        )
+        kept = kernels.retain_children(
+            start, template, shift, scores, plan.children, plan.fraction,
+            sums.pmax[out], log_sum, sums.best_template[out], sums.best_shift[out],
+        )  # fmt: skip
         sums.n_significant[out] = np.diff(start)
         sums.log_likelihood[out] = log_sum - self._constant(step, batch.rows, power)
-        return kept, *self._nuisance(step, batch, kept, images, weights.model, out)
+        return _Kept(*kept), *self._nuisance(step, batch, _Kept(*kept), images, weights.model, out)
 
     def _coarse_pass(self, step: _Pass, batch: Batch, images: _Images, weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score all coarse samples by matrix products and select the significant ones."""
@@ -241,9 +237,7 @@ class CpuExpectation:
         normalisation = pixels.per_shell[inner] * np.log(2 * np.pi * s2[:, inner])
         return (0.5 * power[:, inner] / s2[:, inner] + normalisation).sum(axis=1)
 
-    def _back_project(
-        self, step: _Pass, kept: list[_Kept], half: np.ndarray, room: _Room, data: np.ndarray, weight: np.ndarray
-    ) -> None:
+    def _back_project(self, step: _Pass, kept: list[_Kept], half: np.ndarray, room: _Room, data: np.ndarray, weight: np.ndarray) -> None:
         """Add a block's kept samples to the grids of all classes."""
         plan, t, slices = step.plan, step.templates, step.plan.slices_fine
         start = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(k.start) for k in kept]))])

@@ -93,9 +93,7 @@ class Weights:
     insert_norm: Any  # its weight
 
 
-def make_weights(
-    model: ImageModel, rows: np.ndarray, count: int, sigma2_noise: np.ndarray, scale: np.ndarray, xp: Any = np
-) -> Weights:
+def make_weights(model: ImageModel, rows: np.ndarray, count: int, sigma2_noise: np.ndarray, scale: np.ndarray, xp: Any = np) -> Weights:
     """Compute the weights of particle rows on the device of `xp`.
 
     Parameters
@@ -119,7 +117,7 @@ def make_weights(
     return Weights(modelled, data, modelled * data, insert, scaled * scaled * inverse)
 
 
-def noise_fill(shape: tuple[int, int, int], sigma2: Any, seed: tuple[int, ...]) -> np.ndarray:
+def noise_fill(shape: tuple[int, ...], sigma2: Any, seed: tuple[int, ...]) -> np.ndarray:
     """Draw images (n, N, N) of Gaussian noise with the spectrum `sigma2` (n, N//2+1) per component."""
     white = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     shells = np.minimum(half_shells(shape[-1]), shape[-1] // 2)

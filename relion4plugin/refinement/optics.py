@@ -87,7 +87,9 @@ def _modulation(group: OpticsGroup, source: Path, pixels: PixelList) -> np.ndarr
         return factor
     path = next((p for p in (Path(group.mtf_file), source.parent / group.mtf_file) if p.is_file()), None)
     if path is None:
-        _log.warning("%s: %s of optics group %d is not there; images are not corrected for the detector", source, group.mtf_file, group.number)
+        _log.warning(
+            "%s: %s of optics group %d is not there; images are not corrected for the detector", source, group.mtf_file, group.number
+        )
         return factor
     return factor / mtf_at(fx, fy, _read_mtf(path), group.original_pixel_size or group.pixel_size)
 

@@ -1,5 +1,6 @@
 """The files of an iteration, as RELION writes them: data, model, optimiser, sampling, classes and moments."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,28 @@ from relion4plugin.refinement.state import Changes, Model, Poses
 from relion4plugin.refinement.vdam import Replacement
 
 
+@dataclass(frozen=True)
+class RefinementResult:
+    """Where a run stands and which files describe it."""
+
+    iteration: int
+    finished: bool
+    data_star: Path
+    model_star: Path
+    optimiser_star: Path
+    classes: Path
+
+
 def prefix(out_dir: Path, iteration: int) -> str:
     """Return the path prefix of an iteration's files."""
     return str(out_dir / f"run_it{iteration:03d}")
 
 
-def result_files(out_dir: Path, iteration: int, finished: bool) -> Any:
-    """Return the `RefinementResult` of an iteration whose files are written."""
-    from relion4plugin.refinement.engine import RefinementResult
-
+def result_files(out_dir: Path, iteration: int, finished: bool) -> RefinementResult:
+    """Return the result of an iteration whose files are written."""
     name = prefix(out_dir, iteration)
-    stars = (Path(f"{name}_{kind}.star") for kind in ("data", "model", "optimiser"))
-    return RefinementResult(iteration, finished, *stars, Path(f"{name}_classes.mrcs"))
+    data, model, optimiser = (Path(f"{name}_{kind}.star") for kind in ("data", "model", "optimiser"))
+    return RefinementResult(iteration, finished, data, model, optimiser, Path(f"{name}_classes.mrcs"))
 
 
 def write_iteration(

@@ -78,6 +78,8 @@ def make_batch(
         centre,
         _psi_prior(particles, rows, plan, settings.psi_prior_sigma),
         particles.half[rows],
+        poses.psi[rows],
+        poses.offset[rows] / pixel_size - old,
     )
 
 
@@ -96,13 +98,15 @@ def scale_counts(model: Model, plan: SearchPlan) -> np.ndarray:
     return scale_pixels(model.data_vs_prior, plan.pixels, plan.count)
 
 
-def store_poses(poses: Poses, batch: Batch, sums: ParticleSums, plan: SearchPlan, pixel_size: float) -> None:
-    """Write the best sample of each particle of the batch to the poses, in place."""
+def store_poses(poses: Poses, batch: Batch, sums: ParticleSums, plan: SearchPlan, settings: RefinementSettings, pixel_size: float) -> None:
+    """Write the best sample of each particle of the batch to the poses, in place; what is not searched stays."""
     n_fine = len(plan.sampling.psi_fine)
     rows = batch.rows
-    psi = plan.sampling.psi_fine[sums.best_template % n_fine]
-    poses.psi[rows] = (psi + 180.0) % 360.0 - 180.0
-    poses.offset[rows] = (batch.old_offset + plan.sampling.shifts_fine[sums.best_shift]) * pixel_size
+    if not (settings.skip_align or settings.skip_rotate):
+        psi = plan.sampling.psi_fine[sums.best_template % n_fine]
+        poses.psi[rows] = (psi + 180.0) % 360.0 - 180.0
+    if not settings.skip_align:
+        poses.offset[rows] = (batch.old_offset + plan.sampling.shifts_fine[sums.best_shift]) * pixel_size
     poses.class_number[rows] = sums.best_template // n_fine + 1
     poses.log_likelihood[rows] = sums.log_likelihood
     poses.pmax[rows] = sums.pmax

@@ -24,7 +24,9 @@ def load(optimiser: Path, settings: RefinementSettings, particles: SortedParticl
     """
     table = read_star(optimiser).get("optimiser_general")
     if not isinstance(table, dict) or "rlnCurrentIteration" not in table:
-        raise UserError(f"{optimiser}: expected the data_optimiser_general of a run_itNNN_optimiser.star; name the file of the last iteration")
+        raise UserError(
+            f"{optimiser}: expected the data_optimiser_general of a run_itNNN_optimiser.star; name the file of the last iteration"
+        )
     stem = str(optimiser)[: -len("_optimiser.star")]
     state = Path(f"{stem}_state.npz")
     if not state.is_file():

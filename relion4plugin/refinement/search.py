@@ -89,6 +89,8 @@ class Batch:
     offset_centre: np.ndarray  # float64 (n, 2), A, old offset minus the centre of its prior
     psi_prior: np.ndarray  # float32 (n, R), or (0, 0) where flat
     half: np.ndarray  # int8 (n,), pseudo half-set
+    psi: np.ndarray  # float64 (n,), deg, last angle
+    rest: np.ndarray  # float64 (n, 2), px, last offset minus `old_offset`
 
     def part(self, chunk: slice) -> "Batch":
         """Return a contiguous part."""
@@ -102,6 +104,8 @@ class Batch:
             self.offset_centre[chunk],
             flat,
             self.half[chunk],
+            self.psi[chunk],
+            self.rest[chunk],
         )
 
 

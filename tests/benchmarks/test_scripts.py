@@ -55,14 +55,14 @@ def test_commands_ask_all_programs_for_the_same(monkeypatch, tmp_path):
 
 
 def test_search_is_the_same_in_both_languages(monkeypatch, tmp_path):
-    """RELION's command that our own job writes for our options has RELION_SEARCH in it."""
+    """RELION's command that our own job writes for our options has SEARCH in it."""
     from relion4plugin.cli.class2d import parameters_from
     from relion4plugin.cli.main import command_parser
     from relion4plugin.jobs.class2d import relion_command
 
     words = ["--i", "particles.star", "--o", "x", *runs.SEARCH]
     command = relion_command(parameters_from(command_parser("class2d")[0].parse_args(words)), tmp_path)
-    for name, value in zip(runs.RELION_SEARCH[::2], runs.RELION_SEARCH[1::2], strict=True):
+    for name, value in zip(runs.SEARCH[::2], runs.SEARCH[1::2], strict=True):
         assert float(command[command.index(name) + 1]) == float(value)
 
 
