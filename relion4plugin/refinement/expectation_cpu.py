@@ -186,12 +186,14 @@ class CpuExpectation:
             start, template, shift, images.real, images.imag, weights.data, weights.norm, t.fine_real, t.fine_imag,
             t.shift_real, t.shift_imag, plan.children, plan.count_likelihood, step.log_class, batch.offset_prior, batch.psi_prior,
         )  # fmt: skip
-        log_sum = np.empty(len(batch.rows))
+        log_sum, shift_weight = np.empty(len(batch.rows)), np.zeros((len(batch.rows), len(plan.phases_fine)))
         kept = kernels.retain_children(
             start, template, shift, scores, plan.children, plan.fraction,
-            sums.pmax[out], log_sum, sums.best_template[out], sums.best_shift[out],
+            sums.pmax[out], log_sum, sums.best_template[out], sums.best_shift[out], shift_weight,
         )  # fmt: skip
         sums.n_significant[out] = np.diff(start)
+        distance = batch.offset_centre[:, None] + plan.sampling.shifts_fine * self._model.pixel_size
+        sums.offset_power[out] = (shift_weight * np.sum(distance**2, axis=2)).sum(axis=1)
         sums.log_likelihood[out] = log_sum - self._constant(step, batch.rows, power)
         return _Kept(*kept), *self._nuisance(step, batch, _Kept(*kept), images, weights.model, out)
 
@@ -212,7 +214,7 @@ class CpuExpectation:
     def _nuisance(
         self, step: _Pass, batch: Batch, kept: _Kept, images: _Images, model_ctf: np.ndarray, out: slice
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fill the norm, scale and offset sums; return the chunk's class weights (K,) and noise power (n_optics, shells)."""
+        """Fill the norm and scale sums; return the chunk's class weights (K,) and noise power (n_optics, shells)."""
         plan, sums, t, pixels = step.plan, step.sums, step.templates, self._model.pixels
         n, inner = len(batch.rows), plan.current_size // 2 + 1
         classes, power = np.zeros((n, len(step.log_class))), images.power.copy()
@@ -222,9 +224,6 @@ class CpuExpectation:
             power[:, :inner], sums.scale_cross[out], sums.scale_power[out], sums.weight[out], classes,
         )  # fmt: skip
         sums.norm_power[out] = power.sum(axis=1)
-        particle = np.repeat(np.arange(n), np.diff(kept.start))
-        distance = batch.offset_centre[particle] + plan.sampling.shifts_fine[kept.shift] * self._model.pixel_size
-        sums.offset_power[out] = np.bincount(particle, kept.weight * np.sum(distance**2, axis=1), minlength=n)
         noise = np.zeros(step.sigma2_noise.shape)
         np.add.at(noise, self._model.optics.index[batch.rows], power)
         return classes.sum(axis=0), noise

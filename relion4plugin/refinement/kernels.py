@@ -112,23 +112,41 @@ def add_angle_prior(even, odd, psi_prior, n_shifts):
 
 
 @njit(**_SAFE)
-def significance_threshold(scores, fraction, cap):
-    """Return the score of the last sample to keep: the fewest that reach `fraction` of the weight, at most `cap` (<= 0: all)."""
-    best = scores.max()
+def significance_threshold(scores, best, fraction, cap):
+    """Return the score of the last sample to keep: the fewest that reach `fraction` of the weight, at most `cap` (<= 0: all).
+
+    Scores lie within `NEGLIGIBLE` below `best`. They are counted in bins first, so that only the bin in which the limit
+    falls has to be sorted.
+    """
+    bins = 2048
+    step = np.float32(bins / NEGLIGIBLE)
+    weight, count = np.zeros(bins + 1), np.zeros(bins + 1, np.int64)
     total = 0.0
     for value in scores:
-        total += math.exp(value - best)
-    if 0 < cap < len(scores):
-        kept = np.partition(scores, len(scores) - cap)[len(scores) - cap :]
-    else:
-        kept = scores.copy()
-    kept.sort()
-    reached = 0.0
-    for j in range(len(kept) - 1, -1, -1):
-        reached += math.exp(kept[j] - best)
-        if reached >= fraction * total:
-            return kept[j]
-    return kept[0]
+        b = min(int((best - value) * step), bins)
+        w = math.exp(value - best)
+        weight[b] += w
+        count[b] += 1
+        total += w
+    wanted, limit = fraction * total, cap if cap > 0 else len(scores)
+    reached, taken, last = 0.0, 0, 0
+    while last < bins and reached + weight[last] < wanted and taken + count[last] < limit:
+        reached += weight[last]
+        taken += count[last]
+        last += 1
+    inside = np.empty(count[last], np.float32)
+    position = 0
+    for value in scores:
+        if min(int((best - value) * step), bins) == last:
+            inside[position] = value
+            position += 1
+    inside.sort()
+    for j in range(len(inside) - 1, -1, -1):
+        reached += math.exp(inside[j] - best)
+        taken += 1
+        if reached >= wanted or taken >= limit:
+            return inside[j]
+    return inside[0]
 
 
 @njit(**_SAFE)
@@ -155,7 +173,7 @@ def select_significant(even, odd, maxima, n_shifts, half_angles, fraction, cap):
                 if odd[row, j] > floor:
                     room[count] = odd[row, j]
                     count += 1
-        thresholds[i] = significance_threshold(room[:count], fraction, cap)
+        thresholds[i] = significance_threshold(room[:count], maxima[i], fraction, cap)
         kept = 0
         for j in range(count):
             kept += room[j] >= thresholds[i]
@@ -251,11 +269,11 @@ def score_children(
 
 
 @njit(**_SAFE)
-def retain_children(start, template, shift, scores, sampling, fraction, max_value, log_sum, best_template, best_shift):
+def retain_children(start, template, shift, scores, sampling, fraction, max_value, log_sum, best_template, best_shift, shift_weight):
     """Keep the fine samples that make up `fraction` of a particle's weight.
 
-    Weights are divided by the sum of all fine weights. Writes the largest weight, the log of the sum of all weights and
-    the best sample of each particle.
+    Weights are divided by the sum of all fine weights. Writes the largest weight, the log of the sum of all weights, the
+    best sample of each particle, and its retained weight at each fine shift (n, T_fine).
 
     Returns
     -------
@@ -279,7 +297,7 @@ def retain_children(start, template, shift, scores, sampling, fraction, max_valu
             if value > best - NEGLIGIBLE:
                 near[used] = value
                 used += 1
-        threshold[i] = significance_threshold(near[:used], fraction, 0)
+        threshold[i] = significance_threshold(near[:used], best, fraction, 0)
         kept = 0
         for value in near[:used]:
             kept += value >= threshold[i]
@@ -305,6 +323,7 @@ def retain_children(start, template, shift, scores, sampling, fraction, max_valu
                             kept_template[position] = template[first] * psi_children + c
                             kept_shift[position] = shift[j] * shift_children + d
                             kept_weight[position] = math.exp(value - log_sum[i])
+                            shift_weight[i, kept_shift[position]] += kept_weight[position]
                             position += 1
             first = last
     return kept_start, kept_template, kept_shift, kept_weight
