@@ -13,8 +13,8 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, STEPS_SERIAL, USE_GPU
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.class2d import Class2DParameters
-from relion4plugin.jobs.parameters import check, fields_of
+from relion4plugin.jobs.class2d_parameters import Class2DParameters
+from relion4plugin.jobs.parameters import fields_of
 from relion4plugin.scipion.blocks import block_ends, claim_folder, digest_of, last_state
 from relion4plugin.scipion.forms import add_parameters, parameter_set
 from relion4plugin.scipion.log import LogProgress
@@ -71,10 +71,9 @@ class ProtR4pClassify2D(ProtClassify2D):
 
     def _defineParams(self, form: Any) -> None:
         declared = {field.name: field for field in fields_of(Class2DParameters)}
-        form.addHidden(
-            USE_GPU, params.BooleanParam, default=declared["use_gpu"].default, label=declared["use_gpu"].label, help=declared["use_gpu"].help
-        )
-        form.addHidden(GPU_LIST, params.StringParam, default="0", label=declared["gpu_ids"].label, help=declared["gpu_ids"].help)
+        use, which = declared["use_gpu"], declared["gpu_ids"]
+        form.addHidden(USE_GPU, params.BooleanParam, default=use.default, label=f"{use.label}?", help=use.help)
+        form.addHidden(GPU_LIST, params.StringParam, default="0", label=which.label, help=which.help)
         form.addSection(label="Input")
         form.addParam(
             "doContinue",
@@ -127,7 +126,7 @@ class ProtR4pClassify2D(ProtClassify2D):
             do_em=not self.do_grad.get(),
             ctf_phase_flipped=bool(particles is not None and particles.isPhaseFlipped()),
             use_gpu=self.usesGpu(),
-            gpu_ids=" ".join(str(gpu) for gpu in self.getGpuList()) if self.usesGpu() else "",
+            gpu_ids=",".join(str(gpu) for gpu in self.getGpuList()) if self.usesGpu() else "",
             nr_threads=self.numberOfThreads.get(),
         )
 
@@ -173,6 +172,7 @@ class ProtR4pClassify2D(ProtClassify2D):
 
     def convertInputStep(self, digest: str) -> list[str]:
         """Write the particles as a STAR file, and the starting averages as a stack."""
+        from relion4plugin.jobs.class2d import validate
         from relion4plugin.scipion.convert import set_info, write_averages, write_particles_star
 
         progress = LogProgress(self.info)
@@ -182,6 +182,8 @@ class ProtR4pClassify2D(ProtClassify2D):
             count = write_particles_star(set_info(particles), self._star(), progress, need_poses=not self.dont_skip_align.get())
             if self._initialAverages() is not None:
                 write_averages(self._initialAverages(), self._references())
+            for remark in validate(self.parameters()):
+                self.warning(remark)
         except UserError as error:
             raise PyworkflowException(str(error)) from error
         self.info(f"{count} particles written to {self._star()}")
@@ -189,8 +191,8 @@ class ProtR4pClassify2D(ProtClassify2D):
 
     def classifyStep(self, stop: int, digest: str) -> None:
         """Run the classification up to and with iteration `stop`, from the newest state on disk."""
-        from relion4plugin.files.particles import read_particles
         from relion4plugin.jobs.class2d import settings_of
+        from relion4plugin.jobs.inputs import read_input_particles
         from relion4plugin.refinement.engine import refine
 
         state = last_state(self.runFolder(), at_most=stop)
@@ -202,7 +204,7 @@ class ProtR4pClassify2D(ProtClassify2D):
         try:
             parameters = self._with_usable_gpu(self.parameters())
             settings = settings_of(parameters)
-            particles = read_particles(self._star())
+            particles = read_input_particles(self._star())
             resume = state[1] if state is not None else None
             refine(settings, particles, self.runFolder(), LogProgress(self.info), resume=resume, stop_after=stop)
         except UserError as error:
@@ -241,10 +243,6 @@ class ProtR4pClassify2D(ProtClassify2D):
 
     def _input_errors(self, particles: SetOfParticles) -> list[str]:
         errors = []
-        try:
-            check(self.parameters())
-        except UserError as error:
-            errors.append(str(error))
         size, classes, averages = particles.getSize(), self.nr_classes.get(), self._initialAverages()
         if size < classes:
             errors.append(f"{classes} classes for {size} particles: the number of classes must not exceed the number of particles.")
@@ -294,11 +292,12 @@ class ProtR4pClassify2D(ProtClassify2D):
         how = f"{self.iterations()} VDAM mini-batches" if self.do_grad.get() else f"{self.iterations()} EM iterations"
         return [
             f"Particles {self.getObjectTag(self.particlesPointer())} were classified into {self.nr_classes.get()} 2D classes by {how} "
-            f"(T = {self.tau_fudge.get():g}, mask diameter {self.particle_diameter.get():g} Å), giving {self.getObjectTag('outputClasses')}."
+            f"(T = {self.tau_fudge.get():g}, mask diameter {self.particle_diameter.get():g} Å), "
+            f"giving {self.getObjectTag('outputClasses')}."
         ]
 
     def _citations(self) -> list[str]:
-        return ["Kimanius2021", "Scheres2012"]
+        return ["Scheres2012"]  # the plugin adds its own reference
 
     # ----------------------------------------------------------------- helpers
 
@@ -382,7 +381,7 @@ def _fill_averages(averages: SetOfAverages, result: Any, particles: SetOfParticl
 
 
 def _add_class_scores(item: Any, result: Any, number: int) -> None:
-    for label, values in result.classes.items():
+    for label, values in result.scores.items():
         setattr(item, f"_{label}", Float(values[number - 1]))
 
 

@@ -4,6 +4,8 @@ Particles go through in fixed chunks, several at once in threads; back-projectio
 number of threads, so results do not either.
 """
 
+import math
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, ma
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
 from relion4plugin.refinement.settings import RefinementSettings
-from relion4plugin.refinement.slices import extract_slices
+from relion4plugin.refinement.slices import SlicePlan
 from relion4plugin.refinement.state import Model
 
 CHUNK = 32  # particles of one thread at a time: their shifted images and scores stay in the shared cache
@@ -29,25 +31,15 @@ BYTES_PER_PIXEL = 16  # what a particle keeps per pixel until back-projection
 class Templates:
     """Slices of all classes and shift phases, real and imaginary parts apart, float32."""
 
-    coarse_real: np.ndarray  # (Pc, K * R/2), columns of the matrix products
+    coarse_real: np.ndarray  # (K * R/2, Pc)
     coarse_imag: np.ndarray
-    coarse_power: np.ndarray  # (Pc, K * R/2), |slice|^2 / 2
+    coarse_power: np.ndarray  # (K * R/2, Pc), |slice|^2 / 2
     fine_real: np.ndarray  # (K * R * children, P)
     fine_imag: np.ndarray
     shift_coarse_real: np.ndarray  # (T, Pc)
     shift_coarse_imag: np.ndarray
     shift_real: np.ndarray  # (T * children, P)
     shift_imag: np.ndarray
-
-    @classmethod
-    def of(cls, transforms: np.ndarray, plan: SearchPlan) -> "Templates":
-        """Cut the slices out of the padded transforms (K, M, M//2+1)."""
-        coarse = extract_slices(transforms, plan.slices_coarse, np)
-        real, imag = _parts(coarse.reshape(-1, coarse.shape[-1]).T)
-        real[0] = imag[0] = 0.0
-        fine = extract_slices(transforms, plan.slices_fine, np)
-        power = 0.5 * (real**2 + imag**2)
-        return cls(real, imag, power, *_parts(fine.reshape(-1, fine.shape[-1])), *_parts(plan.phases_coarse), *_parts(plan.phases_fine))
 
 
 def _parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,12 +93,27 @@ class _Room:
         return _Room(self.real[chunk], self.imag[chunk], self.weight[chunk])
 
 
+class _Workspace(threading.local):
+    """Each thread's large temporary arrays, used again for every chunk: fresh pages cost more than the work in them."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, *shape: int) -> np.ndarray:
+        """Return uninitialised float32 memory that the next call with this name in this thread overwrites."""
+        size = math.prod(shape)
+        if name not in self._buffers or len(self._buffers[name]) < size:
+            self._buffers[name] = np.empty(size, np.float32)
+        return self._buffers[name][:size].reshape(shape)
+
+
 class CpuExpectation:
     """Runs expectation steps with numpy and numba."""
 
     def __init__(self, source: ImageSource, model: ImageModel, settings: RefinementSettings) -> None:
         self._source, self._model, self._settings = source, model, settings
         self._pool = ThreadPoolExecutor(max(settings.threads, 1))
+        self._work = _Workspace()
         pixels = model.pixels
         centre = 1 - 2 * ((pixels.kx + pixels.ky).astype(np.int64) % 2)
         self._pixel_scale = (centre / pixels.box**2).astype(np.float32)
@@ -121,7 +128,7 @@ class CpuExpectation:
         sums = ParticleSums.empty(n)
         with np.errstate(divide="ignore"):
             log_class = np.log(model.pdf_class).astype(np.float32)
-        step = _Pass(plan, Templates.of(transforms, plan), model.sigma2_noise, log_class, scale_counts(model, plan), sums)
+        step = _Pass(plan, self._templates(transforms, plan), model.sigma2_noise, log_class, scale_counts(model, plan), sums)
         class_weight, noise = np.zeros(n_classes), np.zeros(model.sigma2_noise.shape)
         voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
         data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
@@ -144,6 +151,28 @@ class CpuExpectation:
         shape = (n_classes, plan.halves, m, m // 2 + 1)
         return Expectation(sums, class_weight, noise, data.reshape(shape).swapaxes(0, 1), weight.reshape(shape).swapaxes(0, 1))
 
+    def _templates(self, transforms: np.ndarray, plan: SearchPlan) -> Templates:
+        """Cut the slices out of the padded transforms (K, M, M//2+1)."""
+        coarse_real, coarse_imag = self._slices("coarse", transforms, plan.slices_coarse)
+        coarse_real[:, 0] = coarse_imag[:, 0] = 0.0
+        power = self._work.take("coarse_power", *coarse_real.shape)
+        np.multiply(coarse_real, coarse_real, out=power)
+        power += coarse_imag * coarse_imag
+        power *= np.float32(0.5)
+        fine = self._slices("fine", transforms, plan.slices_fine)
+        return Templates(coarse_real, coarse_imag, power, *fine, *_parts(plan.phases_coarse), *_parts(plan.phases_fine))
+
+    def _slices(self, name: str, transforms: np.ndarray, slices: SlicePlan) -> tuple[np.ndarray, np.ndarray]:
+        """Gather slices of all classes, real and imaginary parts (K * R, P)."""
+        n_classes, (n_angles, count) = len(transforms), slices.sign.shape
+        real, imag = (self._work.take(f"{name}_{part}", n_classes, n_angles, count) for part in ("real", "imag"))
+
+        def gather(k: int) -> None:
+            kernels.gather_slices(transforms[k].ravel(), slices.corners, slices.weights, slices.sign, real[k], imag[k])
+
+        list(self._pool.map(gather, range(n_classes)))
+        return real.reshape(-1, count), imag.reshape(-1, count)
+
     def _blocks(self, n: int, count: int) -> Iterator[slice]:
         room = self._settings.memory_limit * 2**30 / 4
         size = max(CHUNK, int(room / (BYTES_PER_PIXEL * count)) // CHUNK * CHUNK)
@@ -153,15 +182,14 @@ class CpuExpectation:
         """Read, shift, mask and transform: real and imaginary parts (2, n, P) of the masked and unmasked images."""
         model, pixels = self._model, self._model.pixels
         images = self._source.read(batch.rows)
-        both = np.empty((2, *images.shape), np.float32)
+        both = self._work.take("images", 2, *images.shape)
         kernels.shift_and_mask(images, batch.factor, batch.old_offset, model.mask, model.background, both[0], both[1])
         if not self._settings.zero_mask:
             seed = (self._settings.seed, int(batch.rows[0]), 2)
             fill = noise_fill(images.shape, sigma2_noise[model.optics.index[batch.rows]], seed)
             both[0] = both[1] * model.mask + fill * (1 - model.mask)
         half = scipy.fft.rfft2(both.reshape(-1, pixels.box, pixels.box), workers=1).reshape(2 * len(images), -1)
-        shape = (len(half), len(pixels.flat))
-        real, imag = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        real, imag = (self._work.take(part, len(half), len(pixels.flat)) for part in ("real", "imag"))
         kernels.gather_pixels(half, pixels.flat, self._pixel_scale, real, imag)
         if model.optics.modulation is not None:
             factor = np.tile(model.optics.modulation[model.optics.index[batch.rows]], (2, 1))
@@ -201,15 +229,17 @@ class CpuExpectation:
         """Score all coarse samples by matrix products and select the significant ones."""
         plan, t = step.plan, step.templates
         n, n_shifts, count = len(batch.rows), len(plan.phases_coarse), plan.count_coarse
-        rows_real, rows_imag = np.empty((n * n_shifts, count), np.float32), np.empty((n * n_shifts, count), np.float32)
+        rows_real, rows_imag = (self._work.take(part, n * n_shifts, count) for part in ("rows_real", "rows_imag"))
         kernels.shifted_rows(images.real, images.imag, weights.data, t.shift_coarse_real, t.shift_coarse_imag, rows_real, rows_imag)
-        even, odd = rows_real @ t.coarse_real, rows_imag @ t.coarse_imag
+        even = np.matmul(rows_real, t.coarse_real.T, out=self._work.take("even", n * n_shifts, len(t.coarse_real)))
+        odd = np.matmul(rows_imag, t.coarse_imag.T, out=self._work.take("odd", n * n_shifts, len(t.coarse_imag)))
         half_angles = len(plan.sampling.psi_coarse) // 2
-        bias = np.repeat(step.log_class, half_angles) - weights.norm[:, :count] @ t.coarse_power
+        bias = np.repeat(step.log_class, half_angles) - weights.norm[:, :count] @ t.coarse_power.T
         maxima = kernels.combine_half_turns(even, odd, bias, batch.offset_prior)
         if len(batch.psi_prior):
             maxima = kernels.add_angle_prior(even, odd, batch.psi_prior, n_shifts)
-        return kernels.select_significant(even, odd, maxima, n_shifts, half_angles, plan.fraction, plan.max_significants)
+        room = self._work.take("scores", 2 * n_shifts * even.shape[1])
+        return kernels.select_significant(even, odd, maxima, n_shifts, half_angles, plan.fraction, plan.max_significants, room)
 
     def _nuisance(
         self, step: _Pass, batch: Batch, kept: _Kept, images: _Images, model_ctf: np.ndarray, out: slice

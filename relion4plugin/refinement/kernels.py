@@ -16,6 +16,20 @@ NEGLIGIBLE = 20.0  # nats below the maximum: together less than 1e-4 of the weig
 
 
 @njit(**_FAST)
+def gather_slices(transform, corners, weights, sign, real, imag):
+    """Cut slices out of one padded transform (voxels,): real and imaginary parts (R, P), see `slices.extract_slices`."""
+    for r in range(len(corners)):
+        for p in range(corners.shape[1]):
+            a, b = np.float32(0.0), np.float32(0.0)
+            for c in range(4):
+                value = transform[corners[r, p, c]]
+                a += value.real * weights[r, p, c]
+                b += value.imag * weights[r, p, c]
+            real[r, p] = a
+            imag[r, p] = b * sign[r, p]
+
+
+@njit(**_FAST)
 def shift_and_mask(images, factors, shifts, mask, background, masked, unmasked):
     """Scale images (n, N, N), shift them by whole pixels (n, 2) with zero fill, and write both versions.
 
@@ -150,8 +164,8 @@ def significance_threshold(scores, best, fraction, cap):
 
 
 @njit(**_SAFE)
-def select_significant(even, odd, maxima, n_shifts, half_angles, fraction, cap):
-    """Select the coarse samples to refine.
+def select_significant(even, odd, maxima, n_shifts, half_angles, fraction, cap, room):
+    """Select the coarse samples to refine; `room` holds the scores of one particle while they are compared.
 
     Returns
     -------
@@ -162,7 +176,6 @@ def select_significant(even, odd, maxima, n_shifts, half_angles, fraction, cap):
     n, width = len(maxima), even.shape[1]
     start = np.zeros(n + 1, np.int64)
     thresholds = np.empty(n, np.float32)
-    room = np.empty(2 * n_shifts * width, np.float32)
     for i in range(n):
         floor, count = maxima[i] - np.float32(NEGLIGIBLE), 0
         for row in range(i * n_shifts, (i + 1) * n_shifts):

@@ -16,26 +16,32 @@ ITEM_LABELS = {
     "rlnMaxValueProbDistribution": float,
     "rlnNrOfSignificantSamples": int,
 }
-CLASS_LABELS = ("rlnClassDistribution", "rlnAccuracyRotations", "rlnAccuracyTranslationsAngst", "rlnEstimatedResolution")
+# Scipion attributes of a class, named as the RELION labels that they hold, and the columns of the table of classes.
+CLASS_SCORES = {
+    "rlnClassDistribution": "distribution",
+    "rlnAccuracyRotations": "accuracy_rotations",
+    "rlnAccuracyTranslationsAngst": "accuracy_translations",
+    "rlnEstimatedResolution": "resolution",
+}
 
 
 @dataclass(frozen=True)
 class Class2DResult:
-    """Final state of a run.
+    """One iteration of a run.
 
     Attributes
     ----------
     row_of : dict
         Object id of a particle to its row in the arrays.
     class_number : int array (n,)
-        1-based class, which is also the slice of `averages`.
+        1-based class of each particle; the same number is the class's id and its slice in `averages`.
     transforms : array (n, 4, 4)
         Scipion's 2D alignment matrices.
     items : dict
         STAR label to values (n,), for the particles.
     sizes : int array (K,)
         Particles of each class.
-    classes : dict
+    scores : dict
         STAR label to values (K,).
     averages : Path
         MRC stack of K class averages.
@@ -46,12 +52,12 @@ class Class2DResult:
     transforms: NDArray[np.float64]
     items: dict[str, list[Any]]
     sizes: NDArray[np.int64]
-    classes: dict[str, list[float]]
+    scores: dict[str, list[float]]
     averages: Path
 
 
 def read_result(folder: Path, iteration: int, pixel_size: float) -> Class2DResult:
-    """Read ``run_itNNN_data.star`` and ``run_itNNN_model.star`` of a run.
+    """Read the files ``run_itNNN_*`` of an iteration.
 
     Parameters
     ----------
@@ -65,30 +71,24 @@ def read_result(folder: Path, iteration: int, pixel_size: float) -> Class2DResul
     Raises
     ------
     UserError
-        Files are missing or the particles lost their ``rlnImageId``.
+        Files are missing or damaged, or the particles lost their ``rlnImageId``.
     """
+    from relion4plugin.files.model_star import read_class2d_results
     from relion4plugin.files.star import read_star
 
-    root = folder / f"run_it{iteration:03d}"
-    for name in ("data.star", "model.star", "classes.mrcs"):
-        if not Path(f"{root}_{name}").is_file():
-            raise UserError(f"{root}_{name} is missing; use Restart to repeat the classification")
-    particles = read_star(f"{root}_data.star")["particles"]
-    for label in ("rlnImageId", "rlnClassNumber"):
-        if label not in particles:
-            raise UserError(f"{root}_data.star has no column {label}; use Restart to repeat the classification")
-    table = read_star(f"{root}_model.star")["model_classes"]
-    numbers = np.asarray(particles["rlnClassNumber"], dtype=np.int64)
+    run = read_class2d_results(folder, iteration)
+    particles = read_star(run.data_star)["particles"]
+    if "rlnImageId" not in particles:
+        raise UserError(f"{run.data_star} has no column rlnImageId; use Restart to repeat the classification")
     origins = np.stack([np.asarray(particles[label], dtype=np.float64) for label in ("rlnOriginXAngst", "rlnOriginYAngst")], axis=1)
-    n_classes = len(table)
-    if numbers.min() < 0 or numbers.max() > n_classes:
-        raise UserError(f"{root}_data.star names class {numbers.max()} but the model has {n_classes}; use Restart to repeat the run")
+    if (run.classes["slice_index"].to_numpy() != np.arange(len(run.classes))).any():
+        raise UserError(f"{run.model_star} numbers its classes otherwise than their stack; use Restart to repeat the classification")
     return Class2DResult(
         row_of={int(item): row for row, item in enumerate(particles["rlnImageId"])},
-        class_number=numbers,
+        class_number=np.asarray(particles["rlnClassNumber"], dtype=np.int64),
         transforms=alignment_matrices(np.asarray(particles["rlnAnglePsi"], dtype=np.float64), origins / pixel_size),
         items={label: [kind(v) for v in particles[label]] for label, kind in ITEM_LABELS.items() if label in particles},
-        sizes=np.bincount(numbers, minlength=n_classes + 1)[1:],
-        classes={label: [float(v) for v in table[label]] for label in CLASS_LABELS if label in table},
-        averages=Path(f"{root}_classes.mrcs"),
+        sizes=run.classes["n_particles"].to_numpy(),
+        scores={label: [float(v) for v in run.classes[column]] for label, column in CLASS_SCORES.items()},
+        averages=run.classes_path,
     )

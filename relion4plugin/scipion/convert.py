@@ -174,7 +174,7 @@ def _poses(info: SetInfo, items: SetColumns, need_poses: bool) -> dict[str, np.n
     texts = items.columns.get("_transform._matrix")
     if info.alignment == "none" or texts is None or not all(texts):
         if need_poses:
-            raise UserError(f"{info.path}: the particles carry no alignment; set 'Perform image alignment?' to Yes or choose aligned particles")
+            raise UserError(f"{info.path}: no alignment to keep; set 'Perform image alignment?' to Yes or choose aligned particles")
         return {}
     matrices = np.asarray(json.loads(f"[{','.join(texts)}]"), dtype=np.float64)
     pixel = info.optics.pixel_size

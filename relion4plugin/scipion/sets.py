@@ -72,7 +72,7 @@ def read_columns(path: str | Path, labels: Iterable[str] | None = None, prefix: 
         except sqlite3.Error as error:
             raise UserError(f"{path}: cannot read the items of this set ({error}); repeat the run that made it") from error
     if not rows:
-        return SetColumns((), {label: () for label in wanted})
+        return SetColumns((), dict.fromkeys(wanted, ()))
     ids, *values = zip(*rows, strict=True)
     return SetColumns(ids, dict(zip(wanted, values, strict=True)))
 

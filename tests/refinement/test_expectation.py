@@ -152,6 +152,18 @@ def test_number_of_threads_changes_nothing(many, zero_mask):
     same(many.run(threads=1, zero_mask=zero_mask), many.run(threads=4, zero_mask=zero_mask))
 
 
+def test_memory_limit_changes_grids_by_rounding_only(many):
+    first, second = many.run(), many.run(memory_limit=1e-6)
+    for name, values in vars(first.particles).items():
+        assert np.array_equal(values, getattr(second.particles, name)), name
+    assert np.array_equal(first.noise_power, second.noise_power)
+    assert np.array_equal(first.class_weight, second.class_weight)
+    for name in ("data", "weight"):
+        a, b = getattr(first, name), getattr(second, name)
+        assert np.abs(a - b).max() < 1e-6 * np.abs(a).max()
+
+
+@pytest.mark.xfail(strict=True, reason="slices are inserted once per block, and the block follows the memory limit: float32 sums round differently")
 def test_memory_limit_changes_nothing(many):
     same(many.run(), many.run(memory_limit=1e-6))
 

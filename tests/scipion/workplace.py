@@ -1,0 +1,117 @@
+"""A Scipion project for tests, with particles taken from a STAR file or made up."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def new_project(name: str) -> Any:
+    """Create an empty project and move into its folder, as Scipion's paths are relative to it."""
+    import pyworkflow
+    from pyworkflow.project import Manager
+
+    pyworkflow.Config.getDomain().getProtocols()
+    manager = Manager()
+    if manager.hasProject(name):
+        manager.deleteProject(name)
+    project = manager.createProject(name)
+    os.chdir(project.path)
+    return project
+
+
+def _register(project: Any, fill: Any) -> Any:
+    """Register a set of particles as the output of a finished import run; returns the run."""
+    from pwem.protocols import ProtImportParticles
+
+    run = project.newProtocol(ProtImportParticles)
+    project.saveProtocol(run)
+    run.makePathsAndClean()
+    particles = run._createSetOfParticles()
+    fill(run, particles)
+    run._defineOutputs(outputParticles=particles)
+    run.setFinished()
+    project._storeProtocol(run)
+    particles.close()
+    return run
+
+
+def import_star(project: Any, star: Path, rows: int | None = None) -> Any:
+    """Register the particles of a STAR file with CTF and micrograph names."""
+    from relion4plugin.files.particles import read_particles
+
+    source = read_particles(star)
+
+    def fill(run: Any, particles: Any) -> None:
+        from pwem.objects import Acquisition, Coordinate, CTFModel, Particle
+
+        optics = source.optics[0]
+        particles.setAcquisition(
+            Acquisition(
+                magnification=50000,
+                voltage=optics.voltage,
+                sphericalAberration=optics.spherical_aberration,
+                amplitudeContrast=optics.amplitude_contrast,
+            )
+        )
+        particles.setSamplingRate(source.pixel_size)
+        particles.setHasCTF(True)
+        table = source.table
+        for row in range(len(source) if rows is None else rows):
+            item = Particle(location=(int(source.slice_index[row]) + 1, str(source.stack_paths[source.stack_index[row]])))
+            ctf = CTFModel()
+            ctf.setDefocusU(float(table["rlnDefocusU"][row]))
+            ctf.setDefocusV(float(table["rlnDefocusV"][row]))
+            ctf.setDefocusAngle(float(table["rlnDefocusAngle"][row]))
+            item.setCTF(ctf)
+            item.setAcquisition(particles.getAcquisition())
+            coordinate = Coordinate(x=int(table["rlnCoordinateX"][row]), y=int(table["rlnCoordinateY"][row]))
+            coordinate.setMicName(str(table["rlnMicrographName"][row]))
+            item.setCoordinate(coordinate)
+            particles.append(item)
+
+    return _register(project, fill)
+
+
+def toy_images(n: int, box: int = 32, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy discs and bars: images float32 (n, box, box) and their kind (0 or 1)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:box, :box] - box // 2
+    kind = np.arange(n) % 2
+    images = rng.normal(0, 1, (n, box, box))
+    for row in range(n):
+        angle = rng.uniform(0, np.pi)
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        images[row] += 3.0 * ((np.hypot(x, y) < 6) if kind[row] else ((abs(along) < 10) & (abs(across) < 2)))
+    return images.astype(np.float32), kind
+
+
+def import_toys(project: Any, n: int = 60, box: int = 32, suffix: str = ".mrcs", disabled: tuple[int, ...] = ()) -> Any:
+    """Register made-up particles without CTF, 4 A per pixel, written as MRC or (suffix .stk) Spider stacks."""
+    images, _ = toy_images(n, box)
+
+    def fill(run: Any, particles: Any) -> None:
+        from pwem.emlib.image import ImageHandler
+        from pwem.objects import Acquisition, Particle
+
+        from relion4plugin.files.mrc import write_stack
+
+        stack = run._getExtraPath(f"toys{suffix}")
+        if suffix == ".mrcs":
+            write_stack(stack, images, 4.0)
+        else:
+            handler = ImageHandler()
+            for row, image in enumerate(images):
+                picture = handler.createImage()
+                picture.setData(image)
+                picture.write((row + 1, stack))
+        particles.setAcquisition(Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1))
+        particles.setSamplingRate(4.0)
+        for row in range(n):
+            item = Particle(location=(row + 1, stack))
+            item.setAcquisition(particles.getAcquisition())
+            item.setEnabled(row + 1 not in disabled)
+            particles.append(item)
+
+    return _register(project, fill)
