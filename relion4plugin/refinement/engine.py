@@ -1,9 +1,11 @@
 """The refinement loop: expectation, maximisation, and everything that is decided between iterations."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import append_iteration, truncate_iterations
@@ -56,11 +58,9 @@ def refine(
     UserError
         If the particles cannot be classified with these settings.
     """
-    run = Refinement(settings, particles, Path(out_dir), progress or Silent())
-    try:
+    # threads work on whole chunks of particles; a matrix library that starts its own would only get in their way
+    with threadpool_limits(1), closing(Refinement(settings, particles, Path(out_dir), progress or Silent())) as run:
         return run.run(Path(resume) if resume else None, stop_after)
-    finally:
-        run.close()
 
 
 class Refinement:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from threadpoolctl import threadpool_limits
 
 from relion4plugin.refinement import kernels
 from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights, noise_fill
@@ -133,21 +132,20 @@ class CpuExpectation:
         voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
         data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
         weight = np.zeros((n_classes, plan.halves, voxels), np.float32)
-        with threadpool_limits(1, "blas"):
-            for block in self._blocks(n, plan.count):
-                room = _Room.of(block.stop - block.start, plan.count)
-                chunks = [slice(c, min(c + CHUNK, block.stop)) for c in range(block.start, block.stop, CHUNK)]
-                offset = block.start
+        for block in self._blocks(n, plan.count):
+            room = _Room.of(block.stop - block.start, plan.count)
+            chunks = [slice(c, min(c + CHUNK, block.stop)) for c in range(block.start, block.stop, CHUNK)]
+            offset = block.start
 
-                def visit(chunk: slice, room: _Room = room, offset: int = offset) -> Any:
-                    return self._visit(step, batch.part(chunk), room.part(slice(chunk.start - offset, chunk.stop - offset)), chunk)
+            def visit(chunk: slice, room: _Room = room, offset: int = offset) -> Any:
+                return self._visit(step, batch.part(chunk), room.part(slice(chunk.start - offset, chunk.stop - offset)), chunk)
 
-                results = list(self._pool.map(visit, chunks))
-                for _, classes, power in results:
-                    class_weight += classes
-                    noise += power
-                self._back_project(step, [kept for kept, _, _ in results], batch.half[block], room, data, weight)
-                advance(block.stop - block.start)
+            results = list(self._pool.map(visit, chunks))
+            for _, classes, power in results:
+                class_weight += classes
+                noise += power
+            self._back_project(step, [kept for kept, _, _ in results], batch.half[block], room, data, weight)
+            advance(block.stop - block.start)
         shape = (n_classes, plan.halves, m, m // 2 + 1)
         return Expectation(sums, class_weight, noise, data.reshape(shape).swapaxes(0, 1), weight.reshape(shape).swapaxes(0, 1))
 
