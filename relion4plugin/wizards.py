@@ -30,13 +30,14 @@ class LabelTreeProvider(ListTreeProvider):
 class DiameterDialog(MaskPreviewDialog):
     """Preview of particles with the circle of the mask; shows its diameter."""
 
+    def _beforePreview(self) -> None:
+        super()._beforePreview()
+        self.previewLabel = ""
+
     def addRadiusBox(self, parent: Any) -> None:
-        """Add the slider, which moves the radius in whole pixels."""
+        """Add the slider, which moves the radius in whole pixels, and a word on the list."""
         super().addRadiusBox(parent)
-        self.expText.updateExpText(
-            "The first entry is the average of some particles as they are. Move the circle with the slider or the mouse wheel until it "
-            "holds the largest particles with a little room."
-        )
+        self.expText.updateExpText("\nThe first entry is the average of some particles as they are.")
 
     def showValues(self, var2set: Any, radiusSlider: Any) -> None:
         """Write the diameter beside the slider."""

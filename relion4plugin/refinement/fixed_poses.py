@@ -114,7 +114,8 @@ class FixedPosesExpectation:
         log_sum = top + xp.log(xp.exp(flat - top[:, None]).sum(axis=1))
         posterior = xp.exp(flat - log_sum[:, None])
         ordered = xp.sort(posterior, axis=1)[:, ::-1]
-        last = (xp.cumsum(ordered, axis=1) >= plan.fraction).argmax(axis=1)
+        reached = xp.cumsum(ordered, axis=1) >= plan.fraction
+        last = xp.where(reached.any(axis=1), reached.argmax(axis=1), ordered.shape[1] - 1)
         kept = xp.where(posterior >= ordered[xp.arange(n), last][:, None], posterior, 0).astype(xp.float32)
         return _Posterior(kept.reshape(scores.shape), log_sum, best, posterior.max(axis=1))
 
