@@ -40,7 +40,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
     parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation and of the runs (%(default)s)")
-    parser.add_argument("--snr", type=float, default=0.1, help="signal variance over noise variance (%(default)s)")
+    parser.add_argument("--snr", type=float, default=0.3, help="signal variance over noise variance (%(default)s)")
     parser.add_argument("--junk", type=float, default=0.0, help="share of junk images (%(default)s)")
     parser.add_argument("--tau2_fudge", type=float, default=2.0, help="regularisation T (%(default)s)")
     parser.add_argument("--structures", nargs="+", default=["pseudo"], help="pseudo, PDB/mmCIF files or maps (%(default)s)")

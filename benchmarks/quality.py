@@ -32,7 +32,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
     parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
     parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
-    parser.add_argument("--snr", type=float, default=0.1, help="signal variance over noise variance (%(default)s)")
+    parser.add_argument("--snr", type=float, default=0.3, help="signal variance over noise variance (%(default)s)")
     parser.add_argument("--junk", type=float, default=0.2, help="share of junk images (%(default)s)")
     parser.add_argument("--tau2_fudge", type=float, default=2.0, help="regularisation T (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each program (%(default)s)")

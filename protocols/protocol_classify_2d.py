@@ -15,7 +15,7 @@ from pyworkflow.protocol.constants import GPU_LIST, LEVEL_ADVANCED, STEPS_SERIAL
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.class2d_parameters import Class2DParameters
 from relion4plugin.jobs.parameters import fields_of
-from relion4plugin.scipion.blocks import block_ends, claim_folder, digest_of, last_state
+from relion4plugin.scipion.blocks import block_ends, claim_folder, copy_records, digest_of, last_state
 from relion4plugin.scipion.forms import add_parameters, parameter_set
 from relion4plugin.scipion.log import LogProgress
 
@@ -196,6 +196,7 @@ class ProtR4pClassify2D(ProtClassify2D):
         state = last_state(self.runFolder(), at_most=stop)
         if state is None and self.doContinue.get():
             state = self._previous_state()
+            copy_records(state[1].parent, self.runFolder())
         if state is not None and state[0] >= stop and state[1].parent == self.runFolder():
             self.info(f"Iteration {stop} is on disk already")
             return
@@ -237,17 +238,28 @@ class ProtR4pClassify2D(ProtClassify2D):
             return ["Choose the input particles."]
         if isinstance(particles, SetOfAverages):
             return ["The input is a set of class averages; choose the particles themselves."]
-        return self._input_errors(particles) + self._continue_errors()
+        if not particles.getSize() or not particles.getDimensions():
+            return ["The input has no particles, or their images cannot be read."]
+        return self._input_errors(particles) + self._reference_errors(particles) + self._continue_errors()
 
     def _input_errors(self, particles: SetOfParticles) -> list[str]:
         errors = []
-        size, classes, averages = particles.getSize(), self.nr_classes.get(), self._initialAverages()
+        size, classes, box = particles.getSize(), self.nr_classes.get(), particles.getDimensions()[0]
+        width, diameter = box * particles.getSamplingRate(), self.particle_diameter.get()
         if size < classes:
             errors.append(f"{classes} classes for {size} particles: the number of classes must not exceed the number of particles.")
+        if diameter > width:
+            errors.append(f"The mask diameter ({diameter:g} Å) is larger than the box ({width:.0f} Å): use the wizard beside it.")
+        if box % 2:
+            errors.append(f"The box is {box} px, an odd number: crop or extract the particles with an even box.")
         if self.do_ctf_correction.get() and not particles.hasCTF():
             errors.append("The particles have no CTF: estimate and assign it, or set 'Do CTF correction?' to No.")
         if not self.dont_skip_align.get() and not particles.hasAlignment():
             errors.append("The particles have no alignment to keep: set 'Perform image alignment?' to Yes.")
+        return errors
+
+    def _reference_errors(self, particles: SetOfParticles) -> list[str]:
+        averages, classes, errors = self._initialAverages(), self.nr_classes.get(), []
         if averages is not None and averages.getSize() != classes:
             errors.append(f"{averages.getSize()} starting averages for {classes} classes: the numbers must be equal.")
         if averages is not None and averages.getDimensions()[0] != particles.getDimensions()[0]:
@@ -257,11 +269,16 @@ class ProtR4pClassify2D(ProtClassify2D):
     def _continue_errors(self) -> list[str]:
         if not self.doContinue.get():
             return []
-        state = last_state(self.continueRun.get().runFolder())
+        previous = self.continueRun.get()
+        state = last_state(previous.runFolder())
+        if previous.isActive():
+            return ["The previous run is still running: wait for it or stop it."]
         if state is None:
-            return ["The previous run has written no iteration yet: wait for it or choose another."]
+            return ["The previous run has written no iteration: choose another."]
         if state[0] >= self.iterations():
             return [f"The previous run is at iteration {state[0]}: ask for more than {state[0]} iterations to continue it."]
+        if previous.nr_classes.get() != self.nr_classes.get():
+            return [f"The previous run has {previous.nr_classes.get()} classes: ask for the same number to continue it."]
         return []
 
     def _warnings(self) -> list[str]:
@@ -269,12 +286,7 @@ class ProtR4pClassify2D(ProtClassify2D):
         if self.usesGpu() and _gpu_problem(self.getGpuList()) is not None:
             warnings.append("No GPU can be used here (is cupy installed?): the run will use the CPU.")
         particles = self.particlesPointer().get()
-        if particles is None:
-            return warnings
-        box = particles.getDimensions()[0] * particles.getSamplingRate()
-        if self.particle_diameter.get() > box:
-            warnings.append(f"The mask diameter ({self.particle_diameter.get():g} Å) is larger than the box ({box:.0f} Å).")
-        if particles.isStreamOpen():
+        if particles is not None and particles.isStreamOpen():
             warnings.append("The input is still growing: only the particles that are there now are classified.")
         return warnings
 

@@ -15,6 +15,7 @@ from relion4plugin.files.atomic import atomic_write_text
 
 BLOCKS = 20
 _MARK = "run_digest.txt"
+_RECORDS = "run_iterations.jsonl"
 _OPTIMISER = re.compile(r"^run_it(\d+)_optimiser\.star$")
 
 
@@ -43,6 +44,13 @@ def last_state(folder: Path, at_most: int | None = None) -> tuple[int, Path] | N
     """Newest iteration (not above `at_most`) whose optimiser file is there, and that file."""
     found = [(int(match[1]), path) for path in folder.iterdir() if (match := _OPTIMISER.match(path.name))] if folder.is_dir() else []
     return max((state for state in found if at_most is None or state[0] <= at_most), default=None)
+
+
+def copy_records(source: Path, folder: Path) -> None:
+    """Take over the records of the run that is continued, so that the curves begin where it began."""
+    records = source / _RECORDS
+    if records.is_file():
+        atomic_write_text(folder / _RECORDS, records.read_text())
 
 
 def claim_folder(folder: Path, digest: str) -> None:

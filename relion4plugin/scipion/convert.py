@@ -74,8 +74,16 @@ class SetInfo:
 
 
 def set_info(particles: Any) -> SetInfo:
-    """Describe a SetOfParticles (without iterating it)."""
-    acquisition = particles.getAcquisition()
+    """Describe a SetOfParticles (without iterating it).
+
+    Raises
+    ------
+    UserError
+        The set does not know its box size, as happens when its images are not there.
+    """
+    acquisition, dimensions = particles.getAcquisition(), particles.getDimensions()
+    if not dimensions:
+        raise UserError(f"{particles.getFileName()}: the box size is unknown, its images cannot be read; repeat the run that made it")
     return SetInfo(
         path=particles.getFileName(),
         prefix=particles.getPrefix() or "",
@@ -84,7 +92,7 @@ def set_info(particles: Any) -> SetInfo:
             spherical_aberration=acquisition.getSphericalAberration(),
             amplitude_contrast=acquisition.getAmplitudeContrast(),
             pixel_size=particles.getSamplingRate(),
-            image_size=particles.getDimensions()[0],
+            image_size=dimensions[0],
             groups=acquisition.opticsGroupInfo.get() or "",
         ),
         alignment="2D" if particles.hasAlignment2D() else "projection" if particles.hasAlignmentProj() else "none",

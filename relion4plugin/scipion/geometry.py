@@ -70,16 +70,16 @@ def projection_poses(matrices: Floats) -> tuple[Floats, Floats]:
     """Inverse of `projection_matrices`: angles (n, 3) in degrees and origins (n, 3) in pixels."""
     rotation = np.swapaxes(matrices[:, :3, :3], 1, 2)
     origins = np.einsum("nij,nj->ni", rotation, matrices[:, :3, 3])
-    tilt = np.arccos(np.clip(rotation[:, 2, 2], -1.0, 1.0))
+    tilt = np.arccos(np.clip(rotation[:, 2, 2], -1.0, 1.0))  # the solution in which RELION's tilt is not negative
     flat = np.hypot(rotation[:, 0, 2], rotation[:, 1, 2]) < 1e-7
     sign = np.where(rotation[:, 2, 2] < 0, -1.0, 1.0)
     psi = np.where(
         flat,
         np.arctan2(sign * rotation[:, 1, 0], sign * rotation[:, 0, 0]),
-        np.arctan2(rotation[:, 1, 2], rotation[:, 0, 2]),
+        np.arctan2(-rotation[:, 1, 2], -rotation[:, 0, 2]),
     )
-    rot = np.where(flat, 0.0, np.arctan2(rotation[:, 2, 1], -rotation[:, 2, 0]))
-    return -np.rad2deg(np.stack([rot, tilt, psi], axis=1)), origins
+    rot = np.where(flat, 0.0, np.arctan2(-rotation[:, 2, 1], rotation[:, 2, 0]))
+    return np.rad2deg(np.stack([-rot, tilt, -psi], axis=1)), origins
 
 
 def _about_z(angle: Floats) -> Floats:

@@ -17,6 +17,7 @@ class Plugin(pwem.Plugin):
     _pathVars: list[str] = []
     _supportedVersions: list[str] = []
     _processingField = ["SPA"]
+    _url = "https://doi.org/10.1042/BCJ20210708"  # opened by Help: the paper on the algorithms
 
     @classmethod
     def _defineVariables(cls) -> None:

@@ -1,6 +1,5 @@
 """Figures of a 2D classification run: gallery of classes and curves over the iterations."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,20 @@ Values = list[float | None]
 GAP = 0.04  # between tiles, as a part of a tile
 CAPTION = 0.3  # height of the two caption lines, as a part of a tile
 LEADERS = 10  # classes drawn with a colour of their own
-ASPECT = 1.7  # of the gallery, width to height
 
 
-def gallery_columns(n_classes: int, aspect: float = ASPECT) -> int:
-    """Columns of tiles that fill a window of the given aspect best.
+def gallery_columns(n_classes: int, width: float, height: float) -> int:
+    """Columns which give the largest tiles in a window of this size, and of those the fewest empty places.
 
-    >>> gallery_columns(50), gallery_columns(3)
-    (11, 3)
+    >>> gallery_columns(25, 11, 7), gallery_columns(3, 11, 7)
+    (7, 3)
     """
-    return min(n_classes, max(1, math.ceil(math.sqrt(n_classes * aspect * (1 + CAPTION)))))
+
+    def merit(columns: int) -> tuple[float, int]:
+        rows = -(-n_classes // columns)
+        return round(_tile(width, height, columns, rows), 6), -columns * rows
+
+    return max(range(1, n_classes + 1), key=merit)
 
 
 def caption(run: Class2DRun, k: int) -> str:
@@ -40,14 +43,15 @@ def draw_gallery(figure: "Figure", run: Class2DRun, classes: Sequence[int] | Non
     """Draw class averages by falling occupancy, or the given classes (0-based) in that order."""
     figure.clear()
     shown = [k for k in run.order if classes is None or k in classes]
-    columns = gallery_columns(len(shown))
+    width, height = figure.get_size_inches()
+    columns = gallery_columns(len(shown), width, height)
     rows = -(-len(shown) // columns)
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.93))
     axes.set_xlim(0, columns * (1 + GAP))
     axes.set_ylim(rows * (1 + CAPTION + GAP), 0)
     axes.set_aspect("equal")
     axes.axis("off")
-    size = _caption_points(figure, columns, rows)
+    size = float(np.clip(72 * _tile(width, height, columns, rows) * CAPTION / 3.0, 3.0, 10.0))  # two lines of text and a gap
     for position, k in enumerate(shown):
         x, y = position % columns * (1 + GAP), position // columns * (1 + CAPTION + GAP)
         axes.imshow(
@@ -78,7 +82,7 @@ def draw_curves(figure: "Figure", run: Class2DRun) -> None:
     _resolution(grid[0, 1], run, x)
     _pair(grid[0, 2], x, ("Image size (px)", run.values("current_size")), ("Particles used", run.values("subset_size")), zero=True)
     _pair(grid[1, 0], x, ("Step size", run.values("stepsize")), ("T", run.values("tau2_fudge")), zero=True)
-    _pair(grid[1, 1], x, ("Log-likelihood per particle", _per_particle(run)), ("Mean largest probability", run.values("ave_pmax")))
+    _pair(grid[1, 1], x, ("Log-likelihood per particle", _per_particle(run)), ("Pmax", run.values("ave_pmax")))
     _changes(grid[1, 2], run, x)
     for axes in grid.flat:
         axes.set_xlabel("mini-batch" if run.algorithm == "VDAM" else "iteration", fontsize=8)
@@ -88,10 +92,9 @@ def draw_curves(figure: "Figure", run: Class2DRun) -> None:
     figure.tight_layout()
 
 
-def _caption_points(figure: "Figure", columns: int, rows: int) -> float:
-    width, height = figure.get_size_inches()
-    tile = min(0.98 * width / (columns * (1 + GAP)), 0.93 * height / (rows * (1 + CAPTION + GAP)))
-    return float(np.clip(72 * tile * CAPTION / 3.0, 3.0, 10.0))
+def _tile(width: float, height: float, columns: int, rows: int) -> float:
+    """Edge of a tile in the units of the window."""
+    return min(0.98 * width / (columns * (1 + GAP)), 0.93 * height / (rows * (1 + CAPTION + GAP)))
 
 
 def _occupancy(axes: Any, run: Class2DRun) -> None:

@@ -80,7 +80,9 @@ def fewest_reaching(weights: np.ndarray, fraction: float, cap: int) -> np.ndarra
     return weights >= threshold
 
 
-def slow_expectation(images, table, optics, modulation, model, poses, offset_prior, psi_prior, psi_sigma, half, grid, sizes, settings, transforms):
+def slow_expectation(
+    images, table, optics, modulation, model, poses, offset_prior, psi_prior, psi_sigma, half, grid, sizes, settings, transforms
+):
     """Expect over all particles.
 
     Parameters

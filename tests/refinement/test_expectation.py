@@ -163,7 +163,9 @@ def test_memory_limit_changes_grids_by_rounding_only(many):
         assert np.abs(a - b).max() < 1e-6 * np.abs(a).max()
 
 
-@pytest.mark.xfail(strict=True, reason="slices are inserted once per block, and the block follows the memory limit: float32 sums round differently")
+@pytest.mark.xfail(
+    strict=True, reason="slices are inserted once per block, and the block follows the memory limit: float32 sums round differently"
+)
 def test_memory_limit_changes_nothing(many):
     same(many.run(), many.run(memory_limit=1e-6))
 

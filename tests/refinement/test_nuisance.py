@@ -45,7 +45,7 @@ def inside_power():
 
 
 def test_start_noise_of_white_images(white):
-    settings, _, images, source = white
+    _, _, images, source = white
     spectra = initialise.noise_spectra(source, images, initialise.sample_rows(images.optics.index, 1))
     expected = np.array([[1.0], [4.0]]) * inside_power() / (2 * BOX**2)
     assert np.allclose(spectra[:, 2:] / expected, 1.0, atol=0.12)
@@ -122,7 +122,13 @@ class Sums:
     """The parts of an expectation that the update reads, for n particles."""
 
     def __init__(self, n, **values):
-        zeros = {"weight": np.ones(n), "norm_power": np.ones(n), "offset_power": np.zeros(n), "scale_cross": np.zeros(n), "scale_power": np.zeros(n)}
+        zeros = {
+            "weight": np.ones(n),
+            "norm_power": np.ones(n),
+            "offset_power": np.zeros(n),
+            "scale_cross": np.zeros(n),
+            "scale_power": np.zeros(n),
+        }
         self.particles = type("Particles", (), {**zeros, **values})
         self.class_weight = values.get("class_weight", np.array([n, 0.0]))
         self.noise_power = values.get("noise_power", np.ones((2, BOX // 2 + 1)))

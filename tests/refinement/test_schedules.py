@@ -62,7 +62,9 @@ def test_custom_step_size_is_inflated_at_first():
     assert schedules.step_size(settings, 200) == pytest.approx(0.2, abs=1e-4)
 
 
-@pytest.mark.parametrize(("n", "first", "last"), [(1000, 200, 1000), (5000, 200, 1000), (1_000_000, 5000, 50_000), (10_000_000, 10_000, 100_000)])
+@pytest.mark.parametrize(
+    ("n", "first", "last"), [(1000, 200, 1000), (5000, 200, 1000), (1_000_000, 5000, 50_000), (10_000_000, 10_000, 100_000)]
+)
 def test_mini_batches_have_floors_and_ceilings(n, first, last):
     assert schedules.subset_size(VDAM, 1, n) == first
     assert schedules.subset_size(VDAM, 199, n) == last

@@ -91,7 +91,9 @@ def test_three_updates_equal_loops_over_voxels(model, rng):
         data, weight = gradients(rng)
         assert vdam.update_references(model, GRID, data, weight, step_size=eta, tau2_fudge=fudge, threshold=0.0) is None
         for k in range(K):
-            expected[k], _ = slow_update(expected[k], m[:, k], u[k], data[:, k].astype(complex), weight[:, k], eta, fudge, model.pdf_class[k])
+            expected[k], _ = slow_update(
+                expected[k], m[:, k], u[k], data[:, k].astype(complex), weight[:, k], eta, fudge, model.pdf_class[k]
+            )
         assert np.allclose(model.references, expected, atol=2e-5)
         assert np.allclose(model.moment1, m, atol=1e-8)
         assert np.allclose(model.moment2, u, rtol=1e-4)
@@ -127,17 +129,19 @@ def test_step_sizes_of_classes():
 
 
 @pytest.mark.parametrize(
-    ("pdf", "steps", "threshold", "expected"),
+    ("pdf", "active", "threshold", "expected"),
     [
-        ((0.5, 0.49, 0.01), (1.0, 3.0, 9.0), 0.1, (2, 1)),
-        ((0.5, 0.49, 0.01), (4.0, 3.0, 9.0), 0.1, (2, 0)),
-        ((0.5, 0.45, 0.05), (1.0, 3.0, 9.0), 0.1, None),  # 0.05 > 0.1 / 3
-        ((0.5, 0.49, 0.01), (1.0, 3.0, 9.0), 0.0, None),
-        ((0.5, 0.5, 0.0), (1.0, 3.0, 9.0), 0.1, (2, 1)),
+        ((0.5, 0.49, 0.01), (True, True, True), 0.1, (2, 0)),
+        ((0.4, 0.59, 0.01), (True, True, True), 0.1, (2, 1)),
+        ((0.4, 0.59, 0.01), (True, False, True), 0.1, (2, 0)),
+        ((0.5, 0.45, 0.05), (True, True, True), 0.1, None),  # 0.05 > 0.1 / 3
+        ((0.5, 0.49, 0.01), (True, True, True), 0.0, None),
+        ((0.5, 0.49, 0.01), (False, False, False), 0.1, None),
+        ((0.6, 0.4, 0.0), (True, True, False), 0.1, (2, 0)),
     ],
 )
-def test_choice_of_the_replaced_class(pdf, steps, threshold, expected):
-    found = vdam.choose_replacement(np.array(steps), np.ones(3, bool), np.array(pdf), threshold)
+def test_choice_of_the_replaced_class(pdf, active, threshold, expected):
+    found = vdam.choose_replacement(np.array(active), np.array(pdf), threshold)
     assert found == (None if expected is None else vdam.Replacement(*expected))
 
 

@@ -1,6 +1,7 @@
 """A Scipion project for tests, with particles taken from a STAR file or made up."""
 
 import os
+import unittest
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,17 @@ def import_toys(project: Any, n: int = 60, box: int = 32, suffix: str = ".mrcs",
             particles.append(item)
 
     return _register(project, fill)
+
+
+def shared_particles() -> Path:
+    """Folder of real particles beside the checkout.
+
+    Raises
+    ------
+    unittest.SkipTest
+        There is none.
+    """
+    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "particles"
+    if not folder.is_dir():
+        raise unittest.SkipTest(f"no real particles at {folder}")
+    return folder
