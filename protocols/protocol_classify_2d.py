@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from pwem.objects import Float, Integer, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles, Transform
+from pwem.objects import SetOfAverages, SetOfClasses2D, SetOfParticles
 from pwem.protocols import ProtClassify2D
 from pyworkflow.constants import NEW
 from pyworkflow.exceptions import PyworkflowException
@@ -213,6 +213,7 @@ class ProtR4pClassify2D(ProtClassify2D):
     def createOutputStep(self, iteration: int, digest: str) -> None:
         """Register classes and averages of the last iteration."""
         from relion4plugin.scipion.classes2d import read_result
+        from relion4plugin.scipion.outputs import fill_averages, fill_classes
 
         pointer = self.particlesPointer()
         particles = pointer.get()
@@ -221,9 +222,9 @@ class ProtR4pClassify2D(ProtClassify2D):
         except UserError as error:
             raise PyworkflowException(str(error)) from error
         classes = self._createSetOfClasses2D(pointer)
-        _fill_classes(classes, result, particles.getSamplingRate())
+        fill_classes(classes, result, particles.getSamplingRate())
         averages = self._createSetOfAverages()
-        _fill_averages(averages, result, particles)
+        fill_averages(averages, result, particles)
         self._defineOutputs(outputClasses=classes, outputAverages=averages)
         self._defineSourceRelation(pointer, classes)
         self._defineSourceRelation(pointer, averages)
@@ -350,49 +351,3 @@ def _gpu_problem(gpus: list[int]) -> str | None:
     except UserError as error:
         return str(error)
     return None
-
-
-def _fill_classes(classes: SetOfClasses2D, result: Any, pixel_size: float) -> None:
-    def update_item(item: Particle, _row: Any) -> None:
-        row = result.row_of.get(item.getObjId())
-        item._appendItem = row is not None
-        if row is None:  # added to the input after the conversion
-            return
-        item.setClassId(int(result.class_number[row]))
-        item.setTransform(Transform(matrix=result.transforms[row]))
-        for label, values in result.items.items():
-            kind = Integer if isinstance(values[row], int) else Float
-            setattr(item, f"_{label}", kind(values[row]))
-
-    def update_class(item: Any) -> None:
-        number = item.getObjId()
-        item.setAlignment2D()
-        representative = item.getRepresentative()
-        representative.setLocation(number, str(result.averages))
-        representative.setSamplingRate(pixel_size)
-        _add_class_scores(item, result, number)
-
-    classes.classifyItems(updateItemCallback=update_item, updateClassCallback=update_class, doClone=False)
-
-
-def _fill_averages(averages: SetOfAverages, result: Any, particles: SetOfParticles) -> None:
-    averages.copyInfo(particles)
-    averages.setAlignment("None")
-    averages.setHasCTF(False)
-    for number, size in enumerate(result.sizes, start=1):
-        if not size:
-            continue
-        average = Particle(location=(number, str(result.averages)), objId=number)
-        average.setSamplingRate(particles.getSamplingRate())
-        average.setClassId(number)
-        average._r4pSize = Integer(int(size))
-        _add_class_scores(average, result, number)
-        averages.append(average)
-
-
-def _add_class_scores(item: Any, result: Any, number: int) -> None:
-    for label, values in result.scores.items():
-        setattr(item, f"_{label}", Float(values[number - 1]))
-
-
-

@@ -34,11 +34,6 @@ class DiameterDialog(MaskPreviewDialog):
         super()._beforePreview()
         self.previewLabel = ""
 
-    def addRadiusBox(self, parent: Any) -> None:
-        """Add the slider, which moves the radius in whole pixels, and a word on the list."""
-        super().addRadiusBox(parent)
-        self.expText.updateExpText("\nThe first entry is the average of some particles as they are.")
-
     def showValues(self, var2set: Any, radiusSlider: Any) -> None:
         """Write the diameter beside the slider."""
         pixels = 2 * self.getRadius(radiusSlider)

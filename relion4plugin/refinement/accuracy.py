@@ -27,14 +27,14 @@ ANGLES = _grow([(0.05, 0.2), (0.1, 1), (0.2, 2), (0.5, 5), (1, 10), (2, 20), (5,
 SHIFTS = _grow([(0.1, 1), (0.2, 2), (0.5, 5), (1, 10)], 10)  # px
 
 
-def estimate(model: Model, poses: Poses, images: ImageModel, transforms: np.ndarray, padding: int, seed: int) -> None:
+def estimate(model: Model, poses: Poses, images: ImageModel, transforms: np.ndarray, padding: int, seed: tuple[int, ...]) -> None:
     """Set accuracies and spectral orientability of each class in place.
 
     Parameters
     ----------
     transforms : complex64 (K, M, M//2+1), gridding-corrected padded references
     """
-    rng = np.random.default_rng((seed, 7))
+    rng = np.random.default_rng(seed)
     pixels, n_classes = images.pixels, model.n_classes
     count = pixels.count(model.current_size)
     model.accuracy_rotation = np.full(n_classes, UNKNOWN)

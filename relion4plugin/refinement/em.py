@@ -28,7 +28,8 @@ def regularised_weight(weight: np.ndarray, tau2: np.ndarray, grid: PaddedGrid, c
     total = weight.astype(np.float64) + np.where((shells >= MIN_PRIOR_SHELL) & np.isfinite(prior), prior, 0.0)
     r_max = current_size // 2
     rings = np.minimum(np.floor(np.sqrt(grid.radius_squared()) / grid.padding).astype(np.int64), r_max - 1)
-    means = shell_means(total.ravel()[None], rings.ravel(), r_max)[0]
+    inside = grid.inside(current_size)
+    means = shell_means(total.ravel()[None, inside], rings.ravel()[inside], r_max)[0]
     return np.maximum(total, means[rings] / FLOOR)
 
 

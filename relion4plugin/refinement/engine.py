@@ -129,7 +129,11 @@ class Refinement:
         model.data_vs_prior = settings.tau2_fudge * model.tau2 * len(self.particles.table) / k / noise
         model.sigma2_class, model.coverage, model.orientability = (np.zeros((k, shells)) for _ in range(3))
         model.accuracy_rotation = model.accuracy_translation = np.full(k, accuracy.UNKNOWN)
-        return model, self.particles.start_poses()
+        poses = self.particles.start_poses()
+        visited = poses.n_significant > 0
+        if visited.any():
+            model.avg_norm = float(poses.norm[visited].mean())
+        return model, poses
 
     def _plan(self, iteration: int, model: Model) -> SearchPlan:
         """Decide grid and image sizes of an iteration; moves the random perturbation."""
@@ -165,7 +169,7 @@ class Refinement:
         transforms = forward(model.references, self.grid, corrected=True)
         model.tau2 = reference_power(transforms, self.grid, model.current_size)
         if iteration > 1 and (iteration % ACCURACY_EVERY == 0 or iteration == settings.n_iterations):
-            accuracy.estimate(model, poses, self.images, transforms, settings.padding, iteration)
+            accuracy.estimate(model, poses, self.images, transforms, settings.padding, (settings.seed, iteration, 7))
         batch = make_batch(rows, self.particles, model, poses, plan, settings)
         result = self.expectation.run(batch, transforms, plan, model, self.progress.advance)
         change = self._maximise(iteration, model, result, plan, fudge, full=len(rows) == n)

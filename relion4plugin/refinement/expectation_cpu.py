@@ -23,6 +23,7 @@ from relion4plugin.refinement.slices import SlicePlan
 from relion4plugin.refinement.state import Model
 
 CHUNK = 32  # particles of one thread at a time: their shifted images and scores stay in the shared cache
+BLOCK = 2048  # particles between two back-projections, fewer where the memory limit is lower
 BYTES_PER_PIXEL = 16  # what a particle keeps per pixel until back-projection
 
 
@@ -173,7 +174,7 @@ class CpuExpectation:
 
     def _blocks(self, n: int, count: int) -> Iterator[slice]:
         room = self._settings.memory_limit * 2**30 / 4
-        size = max(CHUNK, int(room / (BYTES_PER_PIXEL * count)) // CHUNK * CHUNK)
+        size = min(BLOCK, max(CHUNK, int(room / (BYTES_PER_PIXEL * count)) // CHUNK * CHUNK))
         return (slice(b, min(b + size, n)) for b in range(0, n, size))
 
     def _transform(self, batch: Batch, sigma2_noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

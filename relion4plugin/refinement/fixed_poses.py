@@ -132,8 +132,8 @@ class FixedPosesExpectation:
         residual[:, :count] = residual[:, :count] * by_class.sum(axis=1)[:, None] + (power - 2 * cross).sum(axis=1)
         shells = self._images.shells(residual)
         self._images.add_by_optics(batch, shells, noise)
-        offset = np.zeros(2) if self._settings.skip_align else plan.sampling.shifts_fine * self._model.pixel_size
-        distance = ((batch.offset_centre[:, None] + np.atleast_2d(offset)) ** 2).sum(axis=2)
+        shifts = batch.rest[:, None] if self._settings.skip_align else plan.sampling.shifts_fine
+        distance = ((batch.offset_centre[:, None] + shifts * self._model.pixel_size) ** 2).sum(axis=2)
         return {
             "scale_cross": (cross * counted).sum(axis=(1, 2)),
             "scale_power": (power * counted).sum(axis=(1, 2)),

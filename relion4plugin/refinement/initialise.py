@@ -23,6 +23,14 @@ def sample_rows(index: np.ndarray, seed: int) -> np.ndarray:
     return np.sort(np.concatenate([rng.permutation(r)[:SAMPLE] for r in rows]))
 
 
+def _pixels(images: np.ndarray, model: ImageModel, rows: np.ndarray) -> np.ndarray:
+    """Transform images (n, N, N) to the shell-sorted pixels, complex64 (n, P), with the optics' modulation undone."""
+    values = image_to_half(images).reshape(len(images), -1)[:, model.pixels.flat]
+    if model.optics.modulation is not None:
+        values *= model.optics.modulation[model.optics.index[rows]]
+    return values
+
+
 def noise_spectra(source: ImageSource, model: ImageModel, rows: np.ndarray) -> np.ndarray:
     """Estimate noise variance per component, float64 (n_optics, N//2+1): masked image power without the mean image's."""
     pixels, groups = model.pixels, model.optics.index[rows]
@@ -30,8 +38,7 @@ def noise_spectra(source: ImageSource, model: ImageModel, rows: np.ndarray) -> n
     power, mean = np.zeros((n_optics, n_shells)), np.zeros((n_optics, len(pixels.flat)), np.complex128)
     for first in range(0, len(rows), 256):
         part = slice(first, first + 256)
-        masked = mask_with_background(source.read(rows[part]), model.mask)
-        values = image_to_half(masked).reshape(len(masked), -1)[:, pixels.flat]
+        values = _pixels(mask_with_background(source.read(rows[part]), model.mask), model, rows[part])
         np.add.at(power, groups[part], shell_sums(np.abs(values) ** 2, pixels))
         np.add.at(mean, groups[part], values)
     count = np.bincount(groups, minlength=n_optics)
@@ -66,7 +73,7 @@ def random_averages(source: ImageSource, model: ImageModel, rows: np.ndarray, se
 
     for first in range(0, len(rows), 256):
         part = np.arange(first, min(first + 256, len(rows)))
-        values = image_to_half(source.read(rows[part])).reshape(len(part), -1)[:, pixels.flat[:count]]
+        values = _pixels(source.read(rows[part]), model, rows[part])[:, :count]
         ctf = model.ctf_values(rows[part], count)
         premultiplied = model.optics.premultiplied[model.optics.index[rows[part]]][:, None]
         values = np.where(premultiplied, values, values * ctf)

@@ -52,9 +52,11 @@ def _update_noise(model: Model, result: Expectation, mu: float, weights: np.ndar
 
 
 def _update_norm(model: Model, poses: Poses, batch: Batch, norm_power: np.ndarray, mu: float) -> None:
-    """Set each particle's norm from its residual power; the old factor was applied on reading and is undone."""
-    fresh = poses.norm[batch.rows] / model.avg_norm * np.sqrt(2 * norm_power)
+    """Set each particle's norm from its residual power; the factor applied on reading is undone. The first batch sets the average."""
+    fresh = np.sqrt(2 * norm_power) / batch.factor
     poses.norm[batch.rows] = fresh
+    if not (poses.n_significant > 0).any():
+        mu = 0.0
     model.avg_norm = mu * model.avg_norm + (1 - mu) * float(fresh.mean())
 
 

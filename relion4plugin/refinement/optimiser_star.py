@@ -69,7 +69,7 @@ def _search(settings: RefinementSettings) -> dict[str, Any]:
         "rlnDoFastSubsetOptimisation": settings.fast_subsets,
         "rlnDoExternalReconstruct": 0,
         "rlnDoSkipAlign": settings.skip_align,
-        "rlnDoSkipRotate": 0,
+        "rlnDoSkipRotate": settings.skip_rotate,
     }
 
 

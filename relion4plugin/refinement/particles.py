@@ -53,7 +53,9 @@ class SortedParticles:
         """Read the input angles, offsets and classes; zero where there are none."""
         offsets = np.stack([self.table.column(f"rlnOrigin{axis}Angst", 0.0) for axis in "XY"], axis=1)
         poses = Poses.start(self.table.column("rlnAnglePsi", 0.0), offsets, self.table.column("rlnClassNumber", 0.0))
-        poses.norm[:] = self.table.column("rlnNormCorrection", 1.0)
+        if "rlnNormCorrection" in self.table.table:
+            poses.norm[:] = self.table.column("rlnNormCorrection")
+            poses.n_significant[:] = self.table.column("rlnNrOfSignificantSamples", 1.0)
         return poses
 
 
@@ -68,7 +70,9 @@ def make_batch(
     distance = np.sum((centre[:, None] + shifts) ** 2, axis=2)
     prior = -distance / (2 * model.sigma_offset**2)
     prior -= np.log(np.exp(prior - prior.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + prior.max(axis=1, keepdims=True)
-    factor = model.avg_norm / poses.norm[rows] if settings.norm_correction else np.ones(len(rows))
+    # a particle that was never visited has no norm yet: scaling it by the average alone would make it fainter than the others
+    visited = settings.norm_correction & (poses.n_significant[rows] > 0)
+    factor = np.where(visited, model.avg_norm / poses.norm[rows], 1.0)
     return Batch(
         rows,
         factor.astype(np.float32),

@@ -68,7 +68,7 @@ def make_search_plan(
         count_coarse,
         phases(sampling.shifts_coarse, count_coarse),
         phases(sampling.shifts_fine, count),
-        make_slice_plan(sampling.psi_coarse[:half], pixels, coarse_size, padding),
+        make_slice_plan(sampling.psi_coarse[:half], pixels, coarse_size, padding, current_size),
         make_slice_plan(sampling.psi_fine, pixels, current_size, padding),
         fraction,
         max_significants,

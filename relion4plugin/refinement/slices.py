@@ -27,8 +27,8 @@ class SlicePlan:
         return self.size * (self.size // 2 + 1)
 
 
-def make_slice_plan(psi: np.ndarray, pixels: PixelList, size: int, padding: int) -> SlicePlan:
-    """Plan the slices at angles `psi` (deg) for images of `size` px.
+def make_slice_plan(psi: np.ndarray, pixels: PixelList, size: int, padding: int, reference_size: int = 0) -> SlicePlan:
+    """Plan the slices at angles `psi` (deg) for images of `size` px, from a reference known to `reference_size` (0: the same).
 
     The image-frame point (kx, ky) is the reference-frame point ``A^T (kx, ky)`` with ``A = [[c, s], [-s, c]]``.
     """
@@ -42,7 +42,7 @@ def make_slice_plan(psi: np.ndarray, pixels: PixelList, size: int, padding: int)
     x, y = np.where(flip, -x, x), np.where(flip, -y, y)
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = x - x0, y - y0
-    radius = padding * (size // 2)
+    radius = padding * (max(size, reference_size) // 2)
     corners, weights = [], []
     for dy in (0, 1):
         for dx in (0, 1):

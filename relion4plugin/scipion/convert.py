@@ -185,7 +185,7 @@ def _poses(info: SetInfo, items: SetColumns, need_poses: bool) -> dict[str, np.n
             raise UserError(f"{info.path}: no alignment to keep; set 'Perform image alignment?' to Yes or choose aligned particles")
         return {}
     matrices = np.asarray(json.loads(f"[{','.join(texts)}]"), dtype=np.float64)
-    pixel = info.optics.pixel_size
+    pixel = info.optics.pixel_size or 1.0
     if info.alignment == "projection":
         angles, origins = projection_poses(matrices)
         named = {"rlnAngleRot": angles[:, 0], "rlnAngleTilt": angles[:, 1], "rlnAnglePsi": angles[:, 2]}

@@ -58,9 +58,7 @@ def draw_gallery(figure: "Figure", run: Class2DRun, classes: Sequence[int] | Non
             grey_levels(run.images[k]), cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y), interpolation="bilinear", zorder=1
         )
         dim = run.distribution[k] <= 0
-        axes.text(
-            x + 0.5, y + 1.02, caption(run, k), ha="center", va="top", fontsize=size, linespacing=1.1, color="0.6" if dim else "0.1"
-        )
+        axes.text(x + 0.5, y + 1.02, caption(run, k), ha="center", va="top", fontsize=size, linespacing=1.1, color="0.6" if dim else "0.1")
     axes.set_xlim(0, columns * (1 + GAP))
     axes.set_ylim(rows * (1 + CAPTION + GAP), 0)
     figure.suptitle(title(run), fontsize=11)
@@ -76,7 +74,7 @@ def title(run: Class2DRun) -> str:
 def draw_curves(figure: "Figure", run: Class2DRun) -> None:
     """Draw occupancy, resolution, sizes, schedules, likelihood and changes over the iterations."""
     figure.clear()
-    grid = figure.subplots(2, 3)
+    grid: Any = figure.subplots(2, 3)
     x = np.asarray(run.iterations)
     _occupancy(grid[0, 0], run)
     _resolution(grid[0, 1], run, x)

@@ -24,9 +24,9 @@ def half_pixels(box: int) -> list[tuple[int, int, int]]:
 class Slicer:
     """Bilinear interpolation in a padded half grid, and its transpose."""
 
-    def __init__(self, ky: np.ndarray, kx: np.ndarray, m: int, pad: int, size: int) -> None:
+    def __init__(self, ky: np.ndarray, kx: np.ndarray, m: int, pad: int, size: int, reference_size: int) -> None:
         self.ky, self.kx, self.m, self.pad, self.limit = ky, kx, m, pad, size // 2
-        self.radius = pad * self.limit
+        self.radius = pad * reference_size // 2
 
     def terms(self, psi: float):
         """Yield (row, column, weight, conjugated) of the four neighbours of all pixels."""
@@ -96,8 +96,8 @@ def slow_expectation(
     m, k_all = transforms.shape[1], len(transforms)
     current, coarse, likelihood = sizes
     p_all, p_coarse, p_fine = (int((shell <= s // 2).sum()) for s in (current, coarse, likelihood))
-    slicer = Slicer(ky[:p_all], kx[:p_all], m, m // box, current)
-    rough = Slicer(ky[:p_coarse], kx[:p_coarse], m, m // box, coarse)
+    slicer = Slicer(ky[:p_all], kx[:p_all], m, m // box, current, current)
+    rough = Slicer(ky[:p_coarse], kx[:p_coarse], m, m // box, coarse, current)
     mask = raised_cosine_disc(box, settings.particle_diameter / 2 / PIXEL)
     halves = 2 if settings.algorithm.value == "vdam" else 1
     out = SimpleNamespace(

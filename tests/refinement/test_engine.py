@@ -55,7 +55,6 @@ def test_vdam_finds_the_classes_in_30_iterations(three, vdam_run):
     assert len(np.unique(found)) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="particles not seen yet are read with avg_norm / 1 while avg_norm falls: late ones come in fainter")
 def test_norm_correction_does_not_spoil_vdam(three, tmp_path, small):
     settings = small(n_classes=3, n_iterations=30, seed=5)
     found = read_particles(refine(settings, three.particles, tmp_path).data_star).column("rlnClassNumber").astype(int)

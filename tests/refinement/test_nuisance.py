@@ -135,15 +135,25 @@ class Sums:
 
 
 class Rows:
-    def __init__(self, rows):
+    def __init__(self, rows, factor=1.0):
         self.rows = np.asarray(rows)
+        self.factor = np.broadcast_to(np.float32(factor), len(self.rows)) if np.isscalar(factor) else np.asarray(factor)
 
 
-def update(model, sums, mu, *, n=4, groups=None, norm=False, scale=False, poses=None):
+def update(model, sums, mu, *, n=4, groups=None, norm=False, scale=False, poses=None, factor=1.0):
     poses = poses or Poses.start(np.zeros(n), np.zeros((n, 2)), np.zeros(n))
     groups = np.zeros(n, int) if groups is None else groups
     nuisance.update(
-        model, poses, Rows(np.arange(n)), sums, mu, optics=np.zeros(n, int), groups=groups, pixels=PixelList.of(BOX), norm=norm, scale=scale
+        model,
+        poses,
+        Rows(np.arange(n), factor),
+        sums,
+        mu,
+        optics=np.zeros(n, int),
+        groups=groups,
+        pixels=PixelList.of(BOX),
+        norm=norm,
+        scale=scale,
     )
     return poses
 
@@ -183,10 +193,17 @@ def test_offset_spread_is_the_root_mean_square_per_coordinate():
 def test_norm_undoes_the_factor_of_reading():
     model, n = bare_model(), 4
     poses = Poses.start(np.zeros(n), np.zeros((n, 2)), np.zeros(n))
-    poses.norm[:], model.avg_norm = (1.0, 2.0, 1.0, 1.0), 0.8
-    update(model, Sums(n, norm_power=np.full(n, 0.32)), 0.9, norm=True, poses=poses)
+    poses.norm[:], poses.n_significant[:], model.avg_norm = (1.0, 2.0, 1.0, 1.0), 1, 0.8
+    update(model, Sums(n, norm_power=np.full(n, 0.32)), 0.9, norm=True, poses=poses, factor=0.8 / poses.norm)
     assert np.allclose(poses.norm, np.array([1.0, 2.0, 1.0, 1.0]) / 0.8 * 0.8)
     assert model.avg_norm == pytest.approx(0.9 * 0.8 + 0.1 * 1.25)
+
+
+def test_the_first_batch_sets_the_average_norm():
+    model, n = bare_model(), 4
+    poses = Poses.start(np.zeros(n), np.zeros((n, 2)), np.zeros(n))
+    update(model, Sums(n, norm_power=np.full(n, 0.125)), 0.9, norm=True, poses=poses)
+    assert np.allclose(poses.norm, 0.5) and model.avg_norm == pytest.approx(0.5)
 
 
 def test_scales_are_relative_and_bounded():

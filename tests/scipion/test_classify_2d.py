@@ -159,9 +159,7 @@ class TestToys(ProjectCase):
         self.assertEqual(items[0].getObjLabel(), "average of 60 particles")
         self.assertEqual(items[0].getDim()[:2], (32, 32))
         self.assertGreater(len(items), 10)
-        run = self.launch(
-            self.new_run(source, nr_classes=2, do_grad=False, nr_iter_em=2, do_ctf_correction=False, particle_diameter=100.0)
-        )
+        run = self.launch(self.new_run(source, nr_classes=2, do_grad=False, nr_iter_em=2, do_ctf_correction=False, particle_diameter=100.0))
         EmPlotter.setBackend("Agg")
         viewer = R4pClassify2DViewer(project=self.project, protocol=run)
         viewer.setProtocol(run)
