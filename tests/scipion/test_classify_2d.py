@@ -133,9 +133,14 @@ class TestToys(ProjectCase):
             self.assertIn(words, errors)
         run = self.new_run(source, nr_classes=2, do_ctf_correction=False, particle_diameter=100.0)
         self.assertEqual(run.validate(), [])
-        if importlib.util.find_spec("cupy") is None:
-            run.useGpu.set(True)
-            self.assertIn("will use the CPU", " ".join(run._warnings()))
+
+    @unittest.skipIf(importlib.util.find_spec("cupy"), "cupy is installed: the GPU may be usable")
+    def test_without_a_gpu_the_run_warns_and_takes_the_cpu(self):
+        source = import_toys(self.project)
+        run = self.new_run(source, nr_classes=2, do_grad=False, nr_iter_em=1, do_ctf_correction=False, particle_diameter=100.0, useGpu=True)
+        self.assertIn("will use the CPU", " ".join(run._warnings()))
+        run = self.launch(run)
+        self.assertIn("Computing on the CPU", Path(run._getLogsPath("run.stdout")).read_text())
 
     def test_a_truncated_stack_is_one_line(self):
         source = import_toys(self.project)
