@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 
 from relion4plugin.arrays import to_numpy
+from relion4plugin.files.mrc import StackWriter
 from relion4plugin.files.star import write_star
 from relion4plugin.geometry.euler import random_rotations
 from relion4plugin.imaging.ctf import CtfParameters, evaluate_ctf
 from relion4plugin.imaging.fourier import half_frequencies, half_to_image, image_to_half
-from relion4plugin.progress import Silent
-from relion4plugin.simulation.stacks import write_stack_in_chunks
 
 VOLTAGE, CS, CONTRAST = 300.0, 2.7, 0.1
 DIAMETER_PART = 0.6  # of the box
@@ -70,7 +69,9 @@ def write_device_stack(definition: StackDefinition, folder: Path, xp: Any) -> Pa
         defocus = rng.uniform(8000.0, 25000.0) + 150.0 * rng.normal(size=count)
         name = f"stack{number + 1:05d}.mrcs"
         chunks = _chunks(definition, balls, defocus, rng, xp)
-        write_stack_in_chunks(folder / name, chunks, count, definition.box_size, definition.pixel_size, True, Silent())
+        with StackWriter(folder / name, count, definition.box_size, definition.pixel_size, mode=12) as stack:
+            for images in chunks:
+                stack.append(images)
         rows.append(pd.DataFrame({"rlnImageName": [f"{i + 1:06d}@{name}" for i in range(count)],
                                   "rlnMicrographName": name, "rlnOpticsGroup": 1, "rlnDefocusU": defocus, "rlnDefocusV": defocus,
                                   "rlnDefocusAngle": 0.0}))  # fmt: skip

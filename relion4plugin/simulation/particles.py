@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from relion4plugin.errors import UserError
-from relion4plugin.files.mrc import write_volume
+from relion4plugin.files.mrc import StackWriter, write_volume
 from relion4plugin.files.star import write_star
 from relion4plugin.progress import Progress
 from relion4plugin.simulation.density import make_density
@@ -15,7 +15,6 @@ from relion4plugin.simulation.images import ImageMaker, prepare_images
 from relion4plugin.simulation.noise import BLOCK
 from relion4plugin.simulation.plan import Plan, make_plan
 from relion4plugin.simulation.spec import NEIGHBOUR, PARTICLE, SimulationSpec
-from relion4plugin.simulation.stacks import write_stack_in_chunks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +90,10 @@ def _write_micrograph(path: Path, maker: ImageMaker, micrograph: int, rows_at_on
     first, end = np.searchsorted(maker.plan.micrograph, [micrograph, micrograph + 1])
     chunks = (maker.make(start, min(rows_at_once, int(end) - start)) for start in range(int(first), int(end), rows_at_once))
     spec = maker.spec
-    write_stack_in_chunks(path, chunks, int(end - first), spec.box_size, spec.pixel_size, spec.float16, progress)
+    with StackWriter(path, int(end - first), spec.box_size, spec.pixel_size, mode=12 if spec.float16 else 2) as stack:
+        for images in chunks:
+            stack.append(images)
+            progress.advance(len(images))
 
 
 def _optics_table(spec: SimulationSpec) -> "pd.DataFrame":
