@@ -27,6 +27,7 @@ from relion4plugin.refinement.slices import make_hermitian
 from relion4plugin.refinement.state import Changes, Model, Poses, measure_changes
 
 ACCURACY_EVERY = 10
+SETTLING = 10  # iterations at the end in which no class is replaced
 
 
 def refine(
@@ -204,7 +205,8 @@ class Refinement:
             em.update_references(model, self.grid, result.data, result.weight, fudge, occupied)
             return None
         phases = schedules.Phases.of(settings)
-        replacing = phases.initial < iteration < phases.initial + phases.between
+        last = max(phases.initial + phases.between, settings.n_iterations - SETTLING)
+        replacing = phases.initial < iteration < last
         return vdam.update_references(
             model, self.grid, result.data, result.weight,
             step_size=schedules.step_size(settings, iteration), tau2_fudge=fudge,
