@@ -1,6 +1,6 @@
 """Our EM, our VDAM and RELION's EM side by side on one simulated stack: cost of the whole process and quality against the truth.
 
-    python benchmarks/class2d.py --out /tmp/bench --n 5000 --box 64 --k 25 --seed 1 --structures pseudo model.pdb
+    python benchmarks/class2d.py --out out/bench --n 5000 --box 64 --k 25 --seed 1 --structures pseudo model.pdb
 
 Writes OUT/class2d.json and, with --docs, the table in docs/benchmarks.md.
 """

@@ -1,6 +1,6 @@
 """Our 2D classification on a GPU: particles per hour and arithmetic per second.
 
-    python benchmarks/gpu_class2d.py --out /tmp/gpu --n 500000 --box 100 --k 100
+    python benchmarks/gpu_class2d.py --out out/gpu --n 500000 --box 100 --k 100
 
 The stack (float16) is made on the device first and is not part of the time; reading it during the run is. The whole job counts: start,
 all mini-batches, the final pass over all particles, all files. Writes OUT/gpu_class2d.json and, with --docs, the table in

@@ -1,6 +1,6 @@
 """Quality of our VDAM (and of RELION's EM where it is installed) on stacks with junk: structures x seeds.
 
-    python benchmarks/quality.py --out /tmp/quality --structures pseudo 3wip.pdb 6cvm.pdb --seeds 1 2 3
+    python benchmarks/quality.py --out out/quality --structures pseudo 3wip.pdb 6cvm.pdb --seeds 1 2 3
 
 Writes OUT/quality.json and, with --docs, the table in docs/benchmarks.md. Targets: at least 95 % of the true particles in classes in
 which they are the majority, more than K/3 effective classes, FRC=0.5 of the ten largest no worse than RELION's.

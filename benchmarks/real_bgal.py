@@ -1,6 +1,6 @@
 """Our VDAM on real beta-galactosidase particles: cost of the whole process, and the classes beside those of another run.
 
-    python benchmarks/real_bgal.py --particles bgal/particles.star --out /tmp/bgal --compare relion/Class2D/job002
+    python benchmarks/real_bgal.py --particles bgal/particles.star --out out/bgal --compare relion/Class2D/job002
 
 K=25, 200 mini-batches, mask diameter 200 A, T=2, padding 2, coarse steps 12 degrees and 2 px within 5 px. Writes OUT/real_bgal.json,
 OUT/gallery.png and, with --docs, the table in docs/benchmarks.md and the picture in docs/images/.

@@ -1,6 +1,6 @@
 """Cost of a particle visit as the stack grows: VDAM and EM of ours on 5,000 to 100,000 particles.
 
-    python benchmarks/scaling.py --out /tmp/scaling --sizes 5000 20000 100000
+    python benchmarks/scaling.py --out out/scaling --sizes 5000 20000 100000
 
 Start-up (process start, reading the STAR file, noise estimate) is in the figures. The visits are those recorded in
 run_iterations.jsonl. Writes OUT/scaling.json and, with --docs, the table in docs/benchmarks.md.
