@@ -59,7 +59,7 @@ def subset_size(settings: RefinementSettings, iteration: int, n_particles: int) 
     """Return the number of particles of an iteration; `n_particles` stands for all of them."""
     if settings.algorithm is Algorithm.EM:
         return _em_subset(settings, iteration, n_particles)
-    if iteration >= settings.n_iterations and settings.n_classes > 1:
+    if iteration >= settings.n_iterations:
         return n_particles
     phases = Phases.of(settings)
     first = settings.ini_subset if settings.ini_subset > 0 else int(np.clip(0.005 * n_particles, 200, 10_000))

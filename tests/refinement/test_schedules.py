@@ -75,10 +75,6 @@ def test_requested_subset_sizes_and_few_particles():
     assert [schedules.subset_size(settings, i, 60) for i in (1, 110, 199, 200)] == [30, 55, 60, 60]
 
 
-def test_one_class_has_no_full_final_pass():
-    assert schedules.subset_size(RefinementSettings(n_classes=1), 200, N) == 5000
-
-
 def test_em_is_constant():
     for i in (1, 13, 25):
         assert schedules.tau2_fudge(EM, i) == 2.0
@@ -117,3 +113,10 @@ def test_mini_batches_visit_all_particles_equally_often():
         visits[schedules.select_subset(1, i, 400, 100)] += 1
     assert abs(visits.mean() - 100) < 1e-9
     assert 50 < visits.min() < visits.max() < 150
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 50])
+def test_the_last_iteration_visits_all_particles(n_classes):
+    settings = RefinementSettings(n_classes=n_classes, n_iterations=20)
+    assert schedules.subset_size(settings, 19, 100_000) < 100_000
+    assert schedules.subset_size(settings, 20, 100_000) == 100_000
