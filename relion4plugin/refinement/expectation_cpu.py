@@ -6,7 +6,7 @@ number of threads, so results do not either.
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,8 @@ from relion4plugin.refinement.state import Model
 
 CHUNK = 32  # particles of one thread at a time: their shifted images and scores stay in the shared cache
 BLOCK = 2048  # particles between two back-projections, fewer where the memory limit is lower
+FIRST_BLOCK = 128  # as long as it is not known how many samples a particle keeps
+BYTES_PER_SAMPLE = 40  # kept in chunks, joined, and sorted
 BYTES_PER_PIXEL = 16  # what a particle keeps per pixel until back-projection
 
 
@@ -133,7 +135,8 @@ class CpuExpectation:
         voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
         data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
         weight = np.zeros((n_classes, plan.halves, voxels), np.float32)
-        for block in self._blocks(n, plan.count):
+        block = slice(0, self._block_end(0, n, plan, None))
+        while block.start < n:
             room = _Room.of(block.stop - block.start, plan.count)
             chunks = [slice(c, min(c + CHUNK, block.stop)) for c in range(block.start, block.stop, CHUNK)]
             offset = block.start
@@ -147,6 +150,8 @@ class CpuExpectation:
                 noise += power
             self._back_project(step, [kept for kept, _, _ in results], batch.half[block], room, data, weight)
             advance(block.stop - block.start)
+            samples = sum(len(kept.template) for kept, _, _ in results) / (block.stop - block.start)
+            block = slice(block.stop, self._block_end(block.stop, n, plan, samples))
         shape = (n_classes, plan.halves, m, m // 2 + 1)
         return Expectation(sums, class_weight, noise, data.reshape(shape).swapaxes(0, 1), weight.reshape(shape).swapaxes(0, 1))
 
@@ -172,10 +177,19 @@ class CpuExpectation:
         list(self._pool.map(gather, range(n_classes)))
         return real.reshape(-1, count), imag.reshape(-1, count)
 
-    def _blocks(self, n: int, count: int) -> Iterator[slice]:
+    def _block_end(self, first: int, n: int, plan: SearchPlan, samples: float | None) -> int:
+        """Return where the block that begins at `first` ends: as many particles as the memory limit leaves room for.
+
+        `samples` is what a particle of the last block kept; without a cap on significant samples the first block is small.
+        """
+        _, psi_children, shift_children = plan.children
+        if plan.max_significants > 0:
+            samples = float(plan.max_significants * psi_children * shift_children)
+        if samples is None:
+            return min(first + FIRST_BLOCK, n)
         room = self._settings.memory_limit * 2**30 / 4
-        size = min(BLOCK, max(CHUNK, int(room / (BYTES_PER_PIXEL * count)) // CHUNK * CHUNK))
-        return (slice(b, min(b + size, n)) for b in range(0, n, size))
+        size = int(room / (BYTES_PER_PIXEL * plan.count + BYTES_PER_SAMPLE * samples))
+        return min(first + min(BLOCK, max(CHUNK, size // CHUNK * CHUNK)), n)
 
     def _transform(self, batch: Batch, sigma2_noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read, shift, mask and transform: real and imaginary parts (2, n, P) of the masked and unmasked images."""
