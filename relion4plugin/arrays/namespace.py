@@ -23,10 +23,10 @@ def array_namespace(*arrays: Any) -> Any:
     TypeError
         If arrays of both libraries are mixed: nothing is converted silently.
     """
-    on_gpu = [_is_cupy(a) for a in arrays if hasattr(a, "dtype")]
-    if any(on_gpu) and not all(a or np.isscalar(x) for a, x in zip(on_gpu, arrays, strict=False)):
+    on_gpu = any(_is_cupy(a) for a in arrays)
+    if on_gpu and any(isinstance(a, np.ndarray) and a.ndim for a in arrays):
         raise TypeError("numpy and cupy arrays are mixed: move them to one device first")
-    return sys.modules["cupy"] if any(on_gpu) else np
+    return sys.modules["cupy"] if on_gpu else np
 
 
 def device_namespace(gpu: int | None) -> Any:
