@@ -118,8 +118,22 @@ def half_multiplicity(n: int, xp: Any = np) -> Any:
     return xp.where((kx == 0) | (kx == n // 2), xp.float32(1), xp.float32(2)).astype(xp.float32)
 
 
-def _centre_sign(n: int, xp: Any, dtype: Any) -> Any:
-    """(-1)^(kx+ky): moves the origin from pixel 0 to pixel n/2."""
+def centre_sign(n: int, xp: Any = np, dtype: Any = np.float32) -> Any:
+    """Signs (-1)^(kx+ky) that move the origin from pixel 0 to pixel n/2.
+
+    Parameters
+    ----------
+    n : int
+        Box size in pixels, even.
+    xp : module
+        Array library of the result.
+    dtype : data type
+        Real type of the result.
+
+    Returns
+    -------
+    array (n, n//2+1) of `dtype`
+    """
     row = (1 - 2 * (xp.arange(n) % 2)).astype(dtype)
     return row[:, None] * row[None, : n // 2 + 1]
 
@@ -141,7 +155,7 @@ def image_to_half(images: Any) -> Any:
     _check_even(n)
     real = xp.float64 if images.dtype == xp.float64 else xp.float32
     half = fft_module(xp).rfft2(images.astype(real, copy=False), axes=(-2, -1))
-    half *= _centre_sign(n, xp, real) / real(n * n)
+    half *= centre_sign(n, xp, real) / real(n * n)
     return half
 
 
@@ -161,7 +175,7 @@ def half_to_image(half: Any, n: int) -> Any:
     """
     xp = array_namespace(half)
     real = xp.float64 if half.dtype == xp.complex128 else xp.float32
-    scaled = half * (_centre_sign(n, xp, real) * real(n * n))
+    scaled = half * (centre_sign(n, xp, real) * real(n * n))
     return fft_module(xp).irfft2(scaled, s=(n, n), axes=(-2, -1))
 
 

@@ -16,8 +16,7 @@ class DeviceImages:
     def __init__(self, model: ImageModel, settings: RefinementSettings, xp: Any) -> None:
         self._model, self._settings, self._xp = model, settings, xp
         pixels = model.pixels
-        centre = 1 - 2 * ((pixels.kx + pixels.ky).astype(np.int64) % 2)
-        self._scale = xp.asarray((centre / pixels.box**2).astype(np.float32))
+        self._scale = xp.asarray(pixels.scale)
         self._flat = xp.asarray(pixels.flat)
         self._mask, self._background = xp.asarray(model.mask), xp.asarray(model.background)
         shells = xp.asarray(pixels.shell)

@@ -93,8 +93,6 @@ class ArrayExpectation:
         coarse = xp.ascontiguousarray(coarse.reshape(-1, coarse.shape[-1]).T)
         coarse[0] = 0
         fine = extract_slices(padded, plan.slices_fine, xp)
-        with np.errstate(divide="ignore"):
-            log_class = np.log(model.pdf_class).astype(np.float32)
         return _Device(
             plan,
             coarse,
@@ -102,7 +100,7 @@ class ArrayExpectation:
             fine.reshape(-1, fine.shape[-1]),
             xp.asarray(plan.phases_coarse),
             xp.asarray(plan.phases_fine),
-            xp.asarray(log_class),
+            xp.asarray(model.log_class),
             xp.asarray(scale_counts(model, plan)),
             model.sigma2_noise,
         )
@@ -219,8 +217,7 @@ class ArrayExpectation:
             "scale_cross": to_particle @ (cross * counted).sum(axis=1),
             "scale_power": to_particle @ (power * counted).sum(axis=1),
         }
-        image_power = masked.real**2 + masked.imag**2
-        residual = image_power.copy()
+        residual = masked.real**2 + masked.imag**2
         residual[:, :count] *= (to_particle @ total)[:, None]
         residual[:, :count] += to_particle @ (power - 2 * cross)
         shells = self._images.shells(residual)

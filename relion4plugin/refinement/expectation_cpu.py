@@ -116,9 +116,6 @@ class CpuExpectation:
         self._source, self._model, self._settings = source, model, settings
         self._pool = ThreadPoolExecutor(max(settings.threads, 1))
         self._work = _Workspace()
-        pixels = model.pixels
-        centre = 1 - 2 * ((pixels.kx + pixels.ky).astype(np.int64) % 2)
-        self._pixel_scale = (centre / pixels.box**2).astype(np.float32)
 
     def close(self) -> None:
         """End the worker threads."""
@@ -128,9 +125,7 @@ class CpuExpectation:
         """Expect over a batch; see `expectation.ExpectationStep`."""
         n, n_classes = len(batch.rows), len(transforms)
         sums = ParticleSums.empty(n)
-        with np.errstate(divide="ignore"):
-            log_class = np.log(model.pdf_class).astype(np.float32)
-        step = _Pass(plan, self._templates(transforms, plan), model.sigma2_noise, log_class, scale_counts(model, plan), sums)
+        step = _Pass(plan, self._templates(transforms, plan), model.sigma2_noise, model.log_class, scale_counts(model, plan), sums)
         class_weight, noise = np.zeros(n_classes), np.zeros(model.sigma2_noise.shape)
         voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
         data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
@@ -203,7 +198,7 @@ class CpuExpectation:
             both[0] = both[1] * model.mask + fill * (1 - model.mask)
         half = scipy.fft.rfft2(both.reshape(-1, pixels.box, pixels.box), workers=1).reshape(2 * len(images), -1)
         real, imag = (self._work.take(part, len(half), len(pixels.flat)) for part in ("real", "imag"))
-        kernels.gather_pixels(half, pixels.flat, self._pixel_scale, real, imag)
+        kernels.gather_pixels(half, pixels.flat, pixels.scale, real, imag)
         if model.optics.modulation is not None:
             factor = np.tile(model.optics.modulation[model.optics.index[batch.rows]], (2, 1))
             real, imag = real * factor.real - imag * factor.imag, real * factor.imag + imag * factor.real

@@ -103,9 +103,7 @@ class FixedPosesExpectation:
         product = (masked[:, inner] * weights.data[:, inner])[:, None] * slices[:, :, inner].conj()
         scores = (product @ phases[:, :, inner].swapaxes(1, 2)).real
         norm = 0.5 * ((slices[:, :, inner].real ** 2 + slices[:, :, inner].imag ** 2) @ weights.norm[:, inner, None])[:, :, 0]
-        with np.errstate(divide="ignore"):
-            log_class = xp.asarray(np.log(model.pdf_class).astype(np.float32))
-        scores = (scores + (log_class - norm)[:, :, None]).astype(xp.float64)
+        scores = (scores + (xp.asarray(model.log_class) - norm)[:, :, None]).astype(xp.float64)
         if not self._settings.skip_align:
             scores += xp.repeat(xp.asarray(batch.offset_prior), plan.sampling.shift_children, axis=1)[:, None]
         flat = scores.reshape(n, -1)

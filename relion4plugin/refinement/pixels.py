@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relion4plugin.imaging.fourier import half_frequencies, half_shells, half_unique
+from relion4plugin.imaging.fourier import centre_sign, half_frequencies, half_shells, half_unique
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class PixelList:
     kx: np.ndarray  # float32 (P,)
     shell: np.ndarray  # int32 (P,)
     starts: np.ndarray  # int64 (N//2+2,), first pixel of each shell, then P
+    scale: np.ndarray  # float32 (P,), turns values of a plain transform into the centred layout
 
     @classmethod
     def of(cls, box: int) -> "PixelList":
@@ -29,7 +30,8 @@ class PixelList:
         flat, shell = keep[order], shell[order]
         ky, kx = np.broadcast_to(ky, shells.shape).ravel()[flat], np.broadcast_to(kx, shells.shape).ravel()[flat]
         starts = np.searchsorted(shell, np.arange(box // 2 + 2))
-        return cls(box, flat, ky.astype(np.float32), kx.astype(np.float32), shell.astype(np.int32), starts)
+        scale = centre_sign(box).ravel()[flat] / np.float32(box * box)
+        return cls(box, flat, ky.astype(np.float32), kx.astype(np.float32), shell.astype(np.int32), starts, scale)
 
     def count(self, size: int) -> int:
         """Return the number of pixels with shell <= size / 2."""

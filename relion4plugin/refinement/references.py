@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from relion4plugin.arrays import array_namespace, fft_module
-from relion4plugin.imaging.fourier import round_half_away
+from relion4plugin.imaging.fourier import centre_sign, round_half_away
 from relion4plugin.imaging.masks import mask_with_background, soft_disc
 
 
@@ -62,21 +62,16 @@ def forward(references: Any, grid: PaddedGrid, corrected: bool) -> Any:
     start = m // 2 - n // 2
     padded[:, start : start + n, start : start + n] = references
     half = fft.rfft2(padded)
-    return half * xp.asarray(_centre_signs(m) / np.float32(n * n))
+    return half * (centre_sign(m, xp) / np.float32(n * n))
 
 
 def inverse(transforms: Any, grid: PaddedGrid) -> Any:
     """Transform back to the padded grid and crop to references (K, N, N), float32."""
     xp = array_namespace(transforms)
     n, m = grid.box, grid.size
-    images = fft_module(xp).irfft2(transforms * xp.asarray(_centre_signs(m) * np.float32(n * n)), s=(m, m))
+    images = fft_module(xp).irfft2(transforms * (centre_sign(m, xp) * np.float32(n * n)), s=(m, m))
     start = m // 2 - n // 2
     return xp.ascontiguousarray(images[:, start : start + n, start : start + n])
-
-
-def _centre_signs(size: int) -> np.ndarray:
-    ky, kx = np.arange(size)[:, None], np.arange(size // 2 + 1)[None]
-    return (1 - 2 * ((ky + kx) % 2)).astype(np.float32)
 
 
 def shell_means(values: np.ndarray, shells: np.ndarray, n_shells: int) -> np.ndarray:

@@ -33,6 +33,12 @@ class Model:
     ave_pmax: float = 0.0
 
     @property
+    def log_class(self) -> np.ndarray:
+        """Log prior of each class, float32 (K,), -inf for one that is empty."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.pdf_class).astype(np.float32)
+
+    @property
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.references)

@@ -37,6 +37,8 @@ def test_quiet_is_silent():
 
 
 def test_a_phase_without_steps_is_no_division_by_zero():
-    progress = LineProgress(io.StringIO())
+    stream = io.StringIO()
+    progress = LineProgress(stream)
     progress.start("nothing", 0)
     progress.finish()
+    assert "nan" not in stream.getvalue()
