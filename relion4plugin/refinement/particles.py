@@ -49,10 +49,13 @@ class SortedParticles:
         half = (np.arange(n) % 2).astype(np.int8)
         return cls(particles, group.astype(np.int32), tuple(str(name) for name in found), half, prior, psi)
 
-    def start_poses(self) -> Poses:
-        """Read the input angles, offsets and classes; zero where there are none."""
+    def start_poses(self, volume: bool = False) -> Poses:
+        """Read the input angles, offsets and classes; zero where there are none. `volume`: keep rot and tilt."""
         offsets = np.stack([self.table.column(f"rlnOrigin{axis}Angst", 0.0) for axis in "XY"], axis=1)
-        poses = Poses.start(self.table.column("rlnAnglePsi", 0.0), offsets, self.table.column("rlnClassNumber", 0.0))
+        angles = np.stack([self.table.column(f"rlnAngle{name}", 0.0) for name in ("Rot", "Tilt", "Psi")], axis=1)
+        if not volume:
+            angles[:, :2] = 0.0
+        poses = Poses.start(angles, offsets, self.table.column("rlnClassNumber", 0.0))
         if "rlnNormCorrection" in self.table.table:
             poses.norm[:] = self.table.column("rlnNormCorrection")
             poses.n_significant[:] = self.table.column("rlnNrOfSignificantSamples", 1.0)
@@ -108,7 +111,7 @@ def store_poses(poses: Poses, batch: Batch, sums: ParticleSums, plan: SearchPlan
     rows = batch.rows
     if not (settings.skip_align or settings.skip_rotate):
         psi = plan.sampling.psi_fine[sums.best_template % n_fine]
-        poses.psi[rows] = (psi + 180.0) % 360.0 - 180.0
+        poses.angles[rows, 2] = (psi + 180.0) % 360.0 - 180.0
     if not settings.skip_align:
         poses.offset[rows] = (batch.old_offset + plan.sampling.shifts_fine[sums.best_shift]) * pixel_size
     poses.class_number[rows] = sums.best_template // n_fine + 1

@@ -13,11 +13,13 @@ class Algorithm(Enum):
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """Settings of a 2D classification run; RELION's option is named where it exists.
+    """Settings of a refinement in 2D or 3D; RELION's option is named where it exists.
 
-    All lengths in A, angles in degrees. `psi_step`, `offset_range` and `offset_step` describe the *coarse* grid
-    (the fine grid of the second pass has half the step), as on RELION's command line.
+    All lengths in A, angles in degrees. `psi_step`, `healpix_order`, `offset_range` and `offset_step` describe the *coarse*
+    grid (the fine grid of the second pass has half the step), as on RELION's command line.
     """
+
+    dimension: int = 2  # of the references; 3: initial model, 3D classification, auto-refinement
 
     algorithm: Algorithm = Algorithm.VDAM  # --grad
     n_classes: int = 50  # --K
@@ -56,9 +58,27 @@ class RefinementSettings:
     write_every: int = 10  # --grad_write_iter (EM writes every iteration)
     fast_subsets: bool = False  # --fast_subsets
     psi_prior_sigma: float = -1.0  # --sigma_psi; used where rlnAnglePsiPrior is given
-    reference: str = ""  # --ref, stack of n_classes start images
+    reference: str = ""  # --ref, stack of n_classes start images (2D); a map, or a STAR file of maps (3D)
     init_blobs: bool = True  # --no_init_blobs
     seed: int = 0  # --random_seed
     threads: int = 1  # --j
     gpu: int | None = None  # --gpu
     memory_limit: float = 1.0  # GiB of working arrays
+    # 3D only
+    symmetry: str = "C1"  # --sym
+    healpix_order: int = 1  # --healpix_order, coarse
+    auto_sampling: bool = False  # --auto_sampling (initial model)
+    auto_refine: bool = False  # --auto_refine --split_random_halves, gold standard
+    auto_local_healpix_order: int = 4  # --auto_local_healpix_order
+    auto_ignore_angles: bool = False  # --auto_ignore_angles
+    auto_resol_angles: bool = False  # --auto_resol_angles
+    low_resol_join: float = 40.0  # --low_resol_join_halves, A
+    solvent_correct_fsc: bool = False  # --solvent_correct_fsc
+    solvent_mask: str = ""  # --solvent_mask, map with values 0..1
+    sigma_angles: float = -1.0  # --sigma_ang, local searches about the input angles; -1: global
+    firstiter_cc: bool = False  # --firstiter_cc, first iteration by cross-correlation
+
+    @property
+    def de_novo(self) -> bool:
+        """Whether 3D references start from the particles alone."""
+        return self.dimension == 3 and not self.reference

@@ -4,17 +4,19 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from relion4plugin.geometry.euler import angular_distance, euler_to_matrix
+
 
 @dataclass
 class Model:
     """References and nuisance parameters; spectra have N/2+1 shells, K classes, O optics groups, G scale groups."""
 
-    references: np.ndarray  # float32 (K, N, N)
+    references: np.ndarray  # float32 (K, N, N), or (K, N, N, N) in 3D
     pdf_class: np.ndarray  # float64 (K,), sums to 1
     sigma2_noise: np.ndarray  # float64 (O, shells), per real or imaginary component
     scale: np.ndarray  # float64 (G,)
-    moment1: np.ndarray | None = None  # complex64 (2, K, M, M//2+1), of the two pseudo half-sets
-    moment2: np.ndarray | None = None  # float32 (K, M, M//2+1)
+    moment1: np.ndarray | None = None  # complex64 (2, K, [M,] M, M//2+1), of the two pseudo half-sets
+    moment2: np.ndarray | None = None  # float32 (K, [M,] M, M//2+1)
     avg_norm: float = 1.0
     sigma_offset: float = 10.0  # A
     perturbation: float = 0.0
@@ -31,6 +33,8 @@ class Model:
     current_size: int = 0  # px
     log_likelihood: float = 0.0
     ave_pmax: float = 0.0
+    pdf_direction: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, D) 3D, sums to 1 over both
+    fsc: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (shells,) between half maps; empty without gold standard
 
     @property
     def log_class(self) -> np.ndarray:
@@ -53,7 +57,7 @@ class Model:
 class Poses:
     """Per-particle results, arrays of n particles in table order; class 0 means never seen."""
 
-    psi: np.ndarray  # float64, deg
+    angles: np.ndarray  # float64 (n, 3), rot, tilt, psi in deg; rot and tilt are 0 in 2D
     offset: np.ndarray  # float64 (n, 2), (x, y) in A
     class_number: np.ndarray  # int32, from 1
     norm: np.ndarray  # float64
@@ -62,11 +66,11 @@ class Poses:
     n_significant: np.ndarray  # int32
 
     @classmethod
-    def start(cls, psi: np.ndarray, offset: np.ndarray, class_number: np.ndarray) -> "Poses":
-        """Begin from input angles (deg), offsets (A) and classes."""
-        n = len(psi)
+    def start(cls, angles: np.ndarray, offset: np.ndarray, class_number: np.ndarray) -> "Poses":
+        """Begin from input angles (n, 3) in deg, offsets (A) and classes."""
+        n = len(angles)
         return cls(
-            psi.astype(np.float64),
+            angles.astype(np.float64),
             offset.astype(np.float64),
             class_number.astype(np.int32),
             np.ones(n),
@@ -74,6 +78,11 @@ class Poses:
             np.zeros(n),
             np.zeros(n, np.int32),
         )
+
+    @property
+    def psi(self) -> np.ndarray:
+        """In-plane angles, float64 (n,), deg; a view."""
+        return self.angles[:, 2]
 
     def copy(self) -> "Poses":
         """Copy all arrays."""
@@ -93,7 +102,7 @@ def measure_changes(before: Poses, after: Poses, rows: np.ndarray) -> Changes:
     """Compare the poses of the visited rows."""
     if not len(rows):
         return Changes(0.0, 0.0, 0.0)
-    turn = np.abs((after.psi[rows] - before.psi[rows] + 180.0) % 360.0 - 180.0)
+    turn = angular_distance(euler_to_matrix(*after.angles[rows].T), euler_to_matrix(*before.angles[rows].T))
     shift = np.sum((after.offset[rows] - before.offset[rows]) ** 2)
     moved = after.class_number[rows] != before.class_number[rows]
     return Changes(float(turn.mean()), float(np.sqrt(shift / (2 * len(rows)))), float(moved.mean()))
