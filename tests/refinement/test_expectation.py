@@ -60,7 +60,7 @@ class Case:
         dvp[0, :5], dvp[1, :8] = 10.0, 10.0
         self.model = Model(self.references, np.array([0.6, 0.4, 0.0]), sigma2, np.linspace(0.8, 1.2, -(-n // 2)))
         self.model.avg_norm, self.model.sigma_offset, self.model.data_vs_prior = 0.9, 6.0, dvp
-        self.poses = Poses.start(psi, rng.uniform(-6, 6, (n, 2)), np.ones(n))
+        self.poses = Poses.start(np.stack([0 * psi, 0 * psi, psi], axis=1), rng.uniform(-6, 6, (n, 2)), np.ones(n))
         self.poses.offset[0] = (1.5 * PIXEL, -0.5 * PIXEL)  # halves round away from zero
         self.poses.norm[:] = rng.uniform(0.8, 1.1, n)
         self.poses.n_significant[:] = 1  # visited before: their norms count

@@ -58,7 +58,7 @@ def test_noise_after_one_update_of_empty_references(white):
     sigma2 = np.full((2, shells), 1.0 / (2 * BOX**2))
     model = Model(np.zeros((1, BOX, BOX), np.float32), np.ones(1), sigma2, np.ones(particles.n_groups))
     model.data_vs_prior = np.zeros((1, shells))
-    poses = Poses.start(np.zeros(N), np.zeros((N, 2)), np.zeros(N))
+    poses = Poses.start(np.zeros((N, 3)), np.zeros((N, 2)), np.zeros(N))
     plan = make_search_plan(
         make_sampling(settings, 0.0), images.pixels, 2, current_size=20, coarse_size=10, likelihood_size=20, fraction=1.0,
         max_significants=0, gradient=False,
@@ -141,7 +141,7 @@ class Rows:
 
 
 def update(model, sums, mu, *, n=4, groups=None, norm=False, scale=False, poses=None, factor=1.0):
-    poses = poses or Poses.start(np.zeros(n), np.zeros((n, 2)), np.zeros(n))
+    poses = poses or Poses.start(np.zeros((n, 3)), np.zeros((n, 2)), np.zeros(n))
     groups = np.zeros(n, int) if groups is None else groups
     nuisance.update(
         model,
@@ -192,7 +192,7 @@ def test_offset_spread_is_the_root_mean_square_per_coordinate():
 
 def test_norm_undoes_the_factor_of_reading():
     model, n = bare_model(), 4
-    poses = Poses.start(np.zeros(n), np.zeros((n, 2)), np.zeros(n))
+    poses = Poses.start(np.zeros((n, 3)), np.zeros((n, 2)), np.zeros(n))
     poses.norm[:], poses.n_significant[:], model.avg_norm = (1.0, 2.0, 1.0, 1.0), 1, 0.8
     update(model, Sums(n, norm_power=np.full(n, 0.32)), 0.9, norm=True, poses=poses, factor=0.8 / poses.norm)
     assert np.allclose(poses.norm, np.array([1.0, 2.0, 1.0, 1.0]) / 0.8 * 0.8)
@@ -201,7 +201,7 @@ def test_norm_undoes_the_factor_of_reading():
 
 def test_the_first_batch_sets_the_average_norm():
     model, n = bare_model(), 4
-    poses = Poses.start(np.zeros(n), np.zeros((n, 2)), np.zeros(n))
+    poses = Poses.start(np.zeros((n, 3)), np.zeros((n, 2)), np.zeros(n))
     update(model, Sums(n, norm_power=np.full(n, 0.125)), 0.9, norm=True, poses=poses)
     assert np.allclose(poses.norm, 0.5) and model.avg_norm == pytest.approx(0.5)
 
