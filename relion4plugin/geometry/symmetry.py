@@ -1,6 +1,7 @@
 """Point groups as sets of rotation matrices, in RELION's axis conventions."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,8 +20,20 @@ _POLYHEDRAL: dict[str, tuple[int, tuple[tuple[int, tuple[float, float, float]], 
 }
 
 
-def _rotation(axis: tuple[float, float, float], degrees: float) -> np.ndarray:
-    """Rotation matrix about an axis (Rodrigues' formula)."""
+def rotation_about(axis: Sequence[float] | np.ndarray, degrees: float) -> np.ndarray:
+    """Rotation matrix about an axis (Rodrigues' formula).
+
+    Parameters
+    ----------
+    axis : sequence of float
+        Direction x, y, z of any length but 0.
+    degrees : float
+        Counter-clockwise, seen against the direction.
+
+    Returns
+    -------
+    float64 (3, 3)
+    """
     x, y, z = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.deg2rad(degrees)
@@ -67,12 +80,39 @@ def point_group(name: str) -> np.ndarray:
     label = "I2" if label == "I" else label
     if label in _POLYHEDRAL:
         order, axes = _POLYHEDRAL[label]
-        return _closure([_rotation(axis, 360.0 / fold) for fold, axis in axes], order)
+        return _closure([rotation_about(axis, 360.0 / fold) for fold, axis in axes], order)
     match = re.fullmatch(r"([CD])([1-9][0-9]?)", label)
     if match is None:
         raise UserError(f"symmetry '{name}': expected C1 to C99, D1 to D99, T, O, I or I1 to I4; give one of these")
     fold = int(match[2])
-    cyclic = np.array([_rotation((0, 0, 1), 360.0 * step / fold) for step in range(fold)])
+    cyclic = np.array([rotation_about((0, 0, 1), 360.0 * step / fold) for step in range(fold)])
     if match[1] == "C":
         return cyclic
-    return np.concatenate([cyclic, cyclic @ _rotation((1, 0, 0), 180.0)])
+    return np.concatenate([cyclic, cyclic @ rotation_about((1, 0, 0), 180.0)])
+
+
+def symmetry_axes(operators: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Rotation axes of a point group.
+
+    Parameters
+    ----------
+    operators : float (m, 3, 3)
+        The whole group, as `point_group` gives it.
+
+    Returns
+    -------
+    list of (int, float64 (3,))
+        Fold and unit direction of each axis (up or down, not both); highest fold first.
+    """
+    angles, found = [], []
+    for matrix in operators[1:]:
+        vector = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
+        if np.linalg.norm(vector) < 1e-6:  # half a turn: A + 1 = 2 u u^T
+            column = matrix + np.eye(3)
+            vector = column[:, np.argmax(np.diag(column))]
+        angles.append(vector / np.linalg.norm(vector))
+    for direction in angles:
+        if all(abs(abs(direction @ known) - 1) > 1e-6 for known in found):
+            found.append(direction)
+    axes = [(1 + sum(abs(abs(direction @ other) - 1) < 1e-6 for other in angles), direction) for direction in found]
+    return sorted(axes, key=lambda axis: -axis[0])

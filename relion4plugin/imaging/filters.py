@@ -116,23 +116,24 @@ def _volume_shells(n: int, xp: Any) -> tuple[Any, Any]:
 
 
 def fsc(a: Any, b: Any) -> Any:
-    """Fourier shell correlation of two volumes.
+    """Fourier shell correlation of pairs of volumes.
 
     Parameters
     ----------
-    a, b : float (N, N, N)
+    a, b : float (..., N, N, N)
         Real volumes, N even.
 
     Returns
     -------
-    float64 (N//2+1,)
+    float64 (..., N//2+1)
         Correlation per shell.
     """
     xp = array_namespace(a, b)
     n = a.shape[-1]
     shells, multiplicity = _volume_shells(n, xp)
     fft = fft_module(xp)
-    return _correlation(fft.rfftn(a).ravel(), fft.rfftn(b).ravel(), multiplicity, shells, n // 2 + 1)
+    fa, fb = (half.reshape(*half.shape[:-3], -1) for half in (fft.rfftn(a, axes=(-3, -2, -1)), fft.rfftn(b, axes=(-3, -2, -1))))
+    return _correlation(fa, fb, multiplicity, shells, n // 2 + 1)
 
 
 def radial_power(images: Any) -> Any:
@@ -180,3 +181,35 @@ def resolution_at(curve: Any, threshold: float, pixel_size: float, box: int) -> 
     below = np.flatnonzero(~(np.asarray(curve)[1:] >= threshold))
     shell = int(below[0]) if below.size else len(curve) - 1
     return box * pixel_size / shell if shell > 0 else NO_RESOLUTION
+
+
+def lowpass_volume(volume: Any, pixel_size: float, resolution: float, width: float = 2) -> Any:
+    """Low-pass filter a map with a raised cosine around the shell nearest to a resolution.
+
+    Parameters
+    ----------
+    volume : float (N, N, N)
+        Real map, N even.
+    pixel_size : float
+        A.
+    resolution : float
+        Where the weight is 1/2, in A.
+    width : float
+        Shells over which the weight falls from 1 to 0; 0 cuts at once.
+
+    Returns
+    -------
+    float32 (float64 for float64 input) (N, N, N)
+    """
+    xp = array_namespace(volume)
+    n = volume.shape[-1]
+    shell = round_half_away(n * pixel_size / resolution)
+    k = ((xp.arange(n) + n // 2) % n - n // 2).astype(xp.float32)
+    kx = xp.arange(n // 2 + 1, dtype=xp.float32)
+    r = xp.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + kx[None, None, :] ** 2)
+    if width <= 0:
+        weight = (r <= shell).astype(xp.float32)
+    else:
+        weight = 0.5 + 0.5 * xp.cos(np.pi * xp.clip((r - shell) / width + 0.5, 0.0, 1.0))
+    fft = fft_module(xp)
+    return fft.irfftn(fft.rfftn(volume) * weight, s=volume.shape)

@@ -10,7 +10,16 @@ import pandas as pd
 from relion4plugin.errors import UserError
 from relion4plugin.files.star import read_star, write_star
 
-_LEGACY_TYPES = {8: "relion.class2d"}  # RELION 3.1 numbers its job types
+# RELION 3.1 numbers its job types.
+_LEGACY_TYPES = {
+    8: "relion.class2d",
+    9: "relion.class3d",
+    10: "relion.refine3d",
+    12: "relion.maskcreate",
+    15: "relion.postprocess",
+    16: "relion.localres",
+    18: "relion.initialmodel",
+}
 # RELION 3.1 appends a description of its form, with unquoted tabs in values; RELION itself never reads it back.
 _FORM_TABLE = b"\ndata_joboptions_full_definition"
 

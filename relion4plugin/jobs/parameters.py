@@ -31,7 +31,7 @@ class ParameterField:
     """Everything that is known about one parameter.
 
     `option` is RELION's command-line flag (``--tau2_fudge``); RELION's value is `option_scale` times ours, for its coarse
-    steps. `short` are more names on our command line, `negated` those that switch a Yes/No parameter off.
+    steps, or with `option_index` the position of ours in `choices`, counted from 0 (``--healpix_order``). `short` are more names on our command line, `negated` those that switch a Yes/No parameter off.
     `relion` is false for parameters that RELION's job.star does not have. `pattern` marks a file name.
     """
 
@@ -48,6 +48,7 @@ class ParameterField:
     advanced: bool = False
     option: str | None = None
     option_scale: float = 1.0
+    option_index: bool = False
     short: tuple[str, ...] = ()
     negated: tuple[str, ...] = ()
     relion: bool = True
@@ -67,6 +68,7 @@ def parameter(
     advanced: bool = False,
     option: str | None = None,
     option_scale: float = 1.0,
+    option_index: bool = False,
     short: tuple[str, ...] = (),
     negated: tuple[str, ...] = (),
     relion: bool = True,
@@ -109,10 +111,19 @@ def parse_value(field: ParameterField, text: str, where: str = "") -> Any:
             return _parse_bool(text)
         if field.type is int and float(text) != int(float(text)):
             raise ValueError
+        if field.choices is not None and field.type is str:
+            return _choice(field.choices, text)
         return int(float(text)) if field.type is int else field.type(text)
     except (ValueError, OverflowError) as error:
         place = f" in {where}" if where else ""
         raise UserError(f"{field.name} is '{text}'{place} but must be {_TYPE_NAMES[field.type]} ({field.label})") from error
+
+
+def _choice(choices: tuple[str, ...], text: str) -> str:
+    """Complete a choice given by its first word ("7.5" for "7.5 degrees"); RELION 3.1 writes two underscores for a space."""
+    text = text.replace("__", " ")
+    matching = [choice for choice in choices if choice.lower() == text.lower() or choice.split()[0].lower() == text.lower()]
+    return matching[0] if len(matching) == 1 else text
 
 
 def _parse_bool(text: str) -> bool:
@@ -180,7 +191,7 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type, skip: tuple[str, .
 
 
 def _add_argument(group: Any, field: ParameterField) -> None:
-    scaled = field.option is not None and field.option_scale != 1.0
+    scaled = is_scaled(field)
     own = [name for name in (f"--{field.name}", *field.short) if not (scaled and name == field.option)]
     if field.option is not None and not scaled and field.option not in own and field.option not in field.negated:
         own.append(field.option)
@@ -190,10 +201,13 @@ def _add_argument(group: Any, field: ParameterField) -> None:
         group.add_argument(*own, **common, nargs="?", const="Yes", metavar="Yes|No", help=description)
     else:
         metavar = "FILE" if field.pattern else field.unit or {int: "N", float: "X"}.get(field.type, "TEXT")
-        group.add_argument(*own, **common, metavar=metavar, choices=field.choices, help=description)
+        group.add_argument(*own, **common, metavar=metavar, help=description)
     if scaled:  # an option that RELION's program has means here what it means there
-        help_scaled = f"as for RELION's program: {field.option_scale:g} times {own[0]}"
-        group.add_argument(field.option, dest=f"{field.name}_scaled", default=_UNSET, metavar=field.unit or "X", help=help_scaled)
+        meaning = f"the position of {own[0]} in its list, from 0" if field.option_index else f"{field.option_scale:g} times {own[0]}"
+        metavar = "N" if field.option_index else field.unit or "X"
+        group.add_argument(
+            field.option, dest=f"{field.name}_scaled", default=_UNSET, metavar=metavar, help=f"as for RELION's program: {meaning}"
+        )
     for name in field.negated:
         group.add_argument(name, dest=field.name, default=_UNSET, action="store_const", const="No", help=f"same as --{field.name} No")
 
@@ -203,12 +217,31 @@ def help_text(field: ParameterField) -> str:
     default = format_value(field.default)
     unit = f" {field.unit}" if field.unit else ""
     shown = f"default {default}{unit}" if default else "no default"
-    return f"{field.help}{scale_text(field)} ({shown})"
+    choices = f"one of {', '.join(field.choices)}; " if field.choices else ""
+    return f"{field.help}{scale_text(field)} ({choices}{shown})"
+
+
+def is_scaled(field: ParameterField) -> bool:
+    """Whether RELION's program counts the parameter in another way than its job."""
+    return field.option is not None and (field.option_scale != 1.0 or field.option_index)
+
+
+def relion_value(field: ParameterField, value: Any) -> str:
+    """Return a value as RELION's program takes it after `option`."""
+    if field.option_index and field.choices is not None:
+        return str(field.choices.index(value))
+    return format_value(float(value) * field.option_scale if field.option_scale != 1.0 else value)
 
 
 def scale_text(field: ParameterField) -> str:
     """Say how RELION's program option differs from the parameter, if it does."""
-    return f" RELION's program counts the coarse step: its {field.option} is twice this." if field.option_scale == 2.0 else ""
+    if field.option_index and field.choices:
+        return f" RELION's program counts the choices: its {field.option} 0 is {field.choices[0]}, 1 is {field.choices[1]}, and so on."
+    if field.option_scale == 1.0:
+        return ""
+    if field.option_scale == 2.0:
+        return f" RELION's program counts the coarse step: its {field.option} is twice this."
+    return f" RELION's program counts otherwise: its {field.option} is this divided by {1 / field.option_scale:g}."
 
 
 def from_arguments(cls: type[P], arguments: argparse.Namespace, base: P | None = None) -> P:
@@ -216,11 +249,18 @@ def from_arguments(cls: type[P], arguments: argparse.Namespace, base: P | None =
     given: dict[str, Any] = {}
     for field in fields_of(cls):
         if hasattr(arguments, f"{field.name}_scaled"):
-            value = parse_value(field, getattr(arguments, f"{field.name}_scaled"), field.option or "")
-            given[field.name] = value / field.option_scale
+            given[field.name] = _from_relion(field, getattr(arguments, f"{field.name}_scaled"))
         if hasattr(arguments, field.name):
             given[field.name] = parse_value(field, getattr(arguments, field.name), "the options")
     return dataclasses.replace(base, **given) if base is not None else cls(**given)  # type: ignore[type-var]
+
+
+def _from_relion(field: ParameterField, text: str) -> Any:
+    if not field.option_index or field.choices is None:
+        return parse_value(field, text, field.option or "") / field.option_scale
+    if not text.isdecimal() or int(text) >= len(field.choices):
+        raise UserError(f"{field.option} is '{text}' but must be a whole number from 0 to {len(field.choices) - 1} ({field.label})")
+    return field.choices[int(text)]
 
 
 def reference_page(cls: type, title: str, introduction: str) -> str:

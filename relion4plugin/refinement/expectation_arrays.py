@@ -191,13 +191,17 @@ class ArrayExpectation:
         table[particle, position] = scores
         table = table.reshape(n, -1)
         top = table.argmax(axis=1)
-        best = table.max(axis=1)
-        total = xp.exp((table - best[:, None]).astype(xp.float64)).sum(axis=1)
-        log_sum = best + xp.log(total)
+        highest = table.max(axis=1)
+        total = xp.exp((table - highest[:, None]).astype(xp.float64)).sum(axis=1)
+        log_sum = highest + xp.log(total)
         threshold = self._threshold(table, plan.fraction, 0)
         kept = xp.where(scores >= threshold[particle, None], xp.exp(scores - log_sum[particle, None]), 0).astype(xp.float32)
+        best = template[start[:-1] + top // scores.shape[1]]
+        n_fine = n_angles * psi_children
+        psi = xp.asarray(plan.sampling.psi_fine)[best % n_fine]
         chosen = {
-            "best_template": template[start[:-1] + top // scores.shape[1]],
+            "best_class": best // n_fine,
+            "best_angles": xp.stack([xp.zeros_like(psi), xp.zeros_like(psi), psi], axis=1),
             "best_shift": top % scores.shape[1],
             "pmax": 1 / total,
         }
@@ -224,7 +228,7 @@ class ArrayExpectation:
         result["norm_power"] = shells.sum(axis=1)
         self._images.add_by_optics(batch, shells, noise)
         by_shift = to_particle @ pairs.weights
-        shift = xp.asarray(plan.sampling.shifts_fine * self._model.pixel_size)
+        shift = xp.asarray(plan.shifts.fine * self._model.pixel_size)
         distance = ((xp.asarray(batch.offset_centre)[:, None] + shift) ** 2).sum(axis=2)
         result["offset_power"] = (by_shift * distance).sum(axis=1)
         return result

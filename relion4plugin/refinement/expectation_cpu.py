@@ -4,18 +4,16 @@ Particles go through in fixed chunks, several at once in threads; back-projectio
 number of threads, so results do not either.
 """
 
-import math
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from relion4plugin.refinement import kernels
-from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights, noise_fill
+from relion4plugin.refinement.cpu_images import CpuImages, Workspace
+from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
 from relion4plugin.refinement.settings import RefinementSettings
@@ -95,27 +93,14 @@ class _Room:
         return _Room(self.real[chunk], self.imag[chunk], self.weight[chunk])
 
 
-class _Workspace(threading.local):
-    """Each thread's large temporary arrays, used again for every chunk: fresh pages cost more than the work in them."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, np.ndarray] = {}
-
-    def take(self, name: str, *shape: int) -> np.ndarray:
-        """Return uninitialised float32 memory that the next call with this name in this thread overwrites."""
-        size = math.prod(shape)
-        if name not in self._buffers or len(self._buffers[name]) < size:
-            self._buffers[name] = np.empty(size, np.float32)
-        return self._buffers[name][:size].reshape(shape)
-
-
 class CpuExpectation:
     """Runs expectation steps with numpy and numba."""
 
     def __init__(self, source: ImageSource, model: ImageModel, settings: RefinementSettings) -> None:
-        self._source, self._model, self._settings = source, model, settings
+        self._model, self._settings = model, settings
         self._pool = ThreadPoolExecutor(max(settings.threads, 1))
-        self._work = _Workspace()
+        self._work = Workspace()
+        self._images = CpuImages(source, model, settings, self._work)
 
     def close(self) -> None:
         """End the worker threads."""
@@ -186,28 +171,10 @@ class CpuExpectation:
         size = int(room / (BYTES_PER_PIXEL * plan.count + BYTES_PER_SAMPLE * samples))
         return min(first + min(BLOCK, max(CHUNK, size // CHUNK * CHUNK)), n)
 
-    def _transform(self, batch: Batch, sigma2_noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Read, shift, mask and transform: real and imaginary parts (2, n, P) of the masked and unmasked images."""
-        model, pixels = self._model, self._model.pixels
-        images = self._source.read(batch.rows)
-        both = self._work.take("images", 2, *images.shape)
-        kernels.shift_and_mask(images, batch.factor, batch.old_offset, model.mask, model.background, both[0], both[1])
-        if not self._settings.zero_mask:
-            seed = (self._settings.seed, int(batch.rows[0]), 2)
-            fill = noise_fill(images.shape, sigma2_noise[model.optics.index[batch.rows]], seed)
-            both[0] = both[1] * model.mask + fill * (1 - model.mask)
-        half = scipy.fft.rfft2(both.reshape(-1, pixels.box, pixels.box), workers=1).reshape(2 * len(images), -1)
-        real, imag = (self._work.take(part, len(half), len(pixels.flat)) for part in ("real", "imag"))
-        kernels.gather_pixels(half, pixels.flat, pixels.scale, real, imag)
-        if model.optics.modulation is not None:
-            factor = np.tile(model.optics.modulation[model.optics.index[batch.rows]], (2, 1))
-            real, imag = real * factor.real - imag * factor.imag, real * factor.imag + imag * factor.real
-        return real.reshape(2, len(images), -1), imag.reshape(2, len(images), -1)
-
     def _visit(self, step: _Pass, batch: Batch, room: _Room, out: slice) -> tuple[_Kept, np.ndarray, np.ndarray]:
         """Take one chunk through both passes; fill `room` and rows `out` of the particle sums."""
         plan, sums, count = step.plan, step.sums, step.plan.count
-        real, imag = self._transform(batch, step.sigma2_noise)
+        real, imag = self._images.transform(batch, step.sigma2_noise)
         weights = make_weights(self._model, batch.rows, count, step.sigma2_noise, batch.scale)
         np.multiply(real[1, :, :count], weights.insert, out=room.real)
         np.multiply(imag[1, :, :count], weights.insert, out=room.imag)
@@ -222,15 +189,18 @@ class CpuExpectation:
             start, template, shift, images.real, images.imag, weights.data, weights.norm, t.fine_real, t.fine_imag,
             t.shift_real, t.shift_imag, plan.children, plan.count_likelihood, step.log_class, batch.offset_prior, batch.psi_prior,
         )  # fmt: skip
+        best = np.zeros(len(batch.rows), np.int32)
         log_sum, shift_weight = np.empty(len(batch.rows)), np.zeros((len(batch.rows), len(plan.phases_fine)))
         kept = kernels.retain_children(
             start, template, shift, scores, plan.children, plan.fraction,
-            sums.pmax[out], log_sum, sums.best_template[out], sums.best_shift[out], shift_weight,
+            sums.pmax[out], log_sum, best, sums.best_shift[out], shift_weight,
         )  # fmt: skip
+        n_fine = len(plan.sampling.psi_fine)
+        sums.best_class[out], sums.best_angles[out, 2] = best // n_fine, plan.sampling.psi_fine[best % n_fine]
         sums.n_significant[out] = np.diff(start)
-        distance = batch.offset_centre[:, None] + plan.sampling.shifts_fine * self._model.pixel_size
+        distance = batch.offset_centre[:, None] + plan.shifts.fine * self._model.pixel_size
         sums.offset_power[out] = (shift_weight * np.sum(distance**2, axis=2)).sum(axis=1)
-        sums.log_likelihood[out] = log_sum - self._constant(step, batch.rows, power)
+        sums.log_likelihood[out] = log_sum - self._images.constant(batch.rows, power, step.sigma2_noise, plan.count_likelihood)
         return _Kept(*kept), *self._nuisance(step, batch, _Kept(*kept), images, weights.model, out)
 
     def _coarse_pass(self, step: _Pass, batch: Batch, images: _Images, weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -265,14 +235,6 @@ class CpuExpectation:
         noise = np.zeros(step.sigma2_noise.shape)
         np.add.at(noise, self._model.optics.index[batch.rows], power)
         return classes.sum(axis=0), noise
-
-    def _constant(self, step: _Pass, rows: np.ndarray, power: np.ndarray) -> np.ndarray:
-        """Return the part of -log P that no pose changes: image power over noise, and the noise's normalisation."""
-        pixels = self._model.pixels
-        s2 = step.sigma2_noise[self._model.optics.index[rows]]
-        inner = slice(1, pixels.shell[step.plan.count_likelihood - 1] + 1)
-        normalisation = pixels.per_shell[inner] * np.log(2 * np.pi * s2[:, inner])
-        return (0.5 * power[:, inner] / s2[:, inner] + normalisation).sum(axis=1)
 
     def _back_project(self, step: _Pass, kept: list[_Kept], half: np.ndarray, room: _Room, data: np.ndarray, weight: np.ndarray) -> None:
         """Add a block's kept samples to the grids of all classes."""

@@ -68,7 +68,7 @@ class FixedPosesExpectation:
         xp, count = self._xp, plan.count
         masked, unmasked = self._images.transform(batch, self._source.read(batch.rows), model.sigma2_noise)
         weights = make_weights(self._model, batch.rows, count, model.sigma2_noise, batch.scale, xp)
-        slice_plan = make_slice_plan(batch.psi, plan.pixels, plan.current_size, plan.padding)
+        slice_plan = make_slice_plan(batch.angles[:, 2], plan.pixels, plan.current_size, plan.padding)
         slices = extract_slices(padded, slice_plan, xp).transpose(1, 0, 2)
         phases = self._phases(batch, plan)
         posterior = self._posterior(batch, masked, weights, slices, phases, plan, model)
@@ -78,7 +78,7 @@ class FixedPosesExpectation:
         self._insert(batch, unmasked, weights, slices, q, by_class, slice_plan, plan, grid)
         n_shifts = posterior.weights.shape[2]
         result = {
-            "best_template": posterior.best // n_shifts * len(plan.sampling.psi_fine),
+            "best_class": posterior.best // n_shifts,
             "best_shift": posterior.best % n_shifts,
             "pmax": posterior.pmax,
             "n_significant": (posterior.weights > 0).sum(axis=(1, 2)),
@@ -105,7 +105,7 @@ class FixedPosesExpectation:
         norm = 0.5 * ((slices[:, :, inner].real ** 2 + slices[:, :, inner].imag ** 2) @ weights.norm[:, inner, None])[:, :, 0]
         scores = (scores + (xp.asarray(model.log_class) - norm)[:, :, None]).astype(xp.float64)
         if not self._settings.skip_align:
-            scores += xp.repeat(xp.asarray(batch.offset_prior), plan.sampling.shift_children, axis=1)[:, None]
+            scores += xp.repeat(xp.asarray(batch.offset_prior), plan.shifts.children, axis=1)[:, None]
         flat = scores.reshape(n, -1)
         best = flat.argmax(axis=1)
         top = flat.max(axis=1)
@@ -130,7 +130,7 @@ class FixedPosesExpectation:
         residual[:, :count] = residual[:, :count] * by_class.sum(axis=1)[:, None] + (power - 2 * cross).sum(axis=1)
         shells = self._images.shells(residual)
         self._images.add_by_optics(batch, shells, noise)
-        shifts = batch.rest[:, None] if self._settings.skip_align else plan.sampling.shifts_fine
+        shifts = batch.rest[:, None] if self._settings.skip_align else plan.shifts.fine
         distance = ((batch.offset_centre[:, None] + shifts * self._model.pixel_size) ** 2).sum(axis=2)
         return {
             "scale_cross": (cross * counted).sum(axis=(1, 2)),

@@ -10,8 +10,12 @@ from relion4plugin.refinement.nuisance import scale_pixels
 from relion4plugin.refinement.search import Batch, ParticleSums, SearchPlan
 from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.state import Model, Poses
+from relion4plugin.refinement.volume_search import VolumeSearchPlan
 
 PRIOR_CUT = 3.0  # sigmas beyond which an angle is not searched
+FLAT = np.zeros((0, 0), np.float32)  # stands for a prior that is the same everywhere
+
+Plan = SearchPlan | VolumeSearchPlan
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ class SortedParticles:
 
 
 def make_batch(
-    rows: np.ndarray, particles: SortedParticles, model: Model, poses: Poses, plan: SearchPlan, settings: RefinementSettings
+    rows: np.ndarray, particles: SortedParticles, model: Model, poses: Poses, plan: Plan, settings: RefinementSettings
 ) -> Batch:
     """Collect what is known of the particles `rows` before the search."""
     pixel_size = particles.table.pixel_size
     old = round_half_away(poses.offset[rows] / pixel_size)
     centre = old * pixel_size - particles.offset_prior[rows]
-    shifts = plan.sampling.shifts_coarse * pixel_size
+    shifts = plan.shifts.coarse * pixel_size
     distance = np.sum((centre[:, None] + shifts) ** 2, axis=2)
     prior = -distance / (2 * model.sigma_offset**2)
     prior -= np.log(np.exp(prior - prior.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + prior.max(axis=1, keepdims=True)
@@ -83,9 +87,9 @@ def make_batch(
         old,
         prior.astype(np.float32),
         centre,
-        _psi_prior(particles, rows, plan, settings.psi_prior_sigma),
+        _psi_prior(particles, rows, plan, settings.psi_prior_sigma) if isinstance(plan, SearchPlan) else FLAT,
         particles.half[rows],
-        poses.psi[rows],
+        poses.angles[rows],
         poses.offset[rows] / pixel_size - old,
     )
 
@@ -93,28 +97,31 @@ def make_batch(
 def _psi_prior(particles: SortedParticles, rows: np.ndarray, plan: SearchPlan, sigma: float) -> np.ndarray:
     """Return log priors (n, R) of the coarse angles, cut at three sigmas; (0, 0) where no prior is given."""
     if particles.psi_prior is None:
-        return np.zeros((0, 0), np.float32)
+        return FLAT
     difference = np.abs((plan.sampling.psi_coarse - particles.psi_prior[rows][:, None] + 180) % 360 - 180)
     nearest = difference <= difference.min(axis=1, keepdims=True)
     prior = np.where((difference <= PRIOR_CUT * sigma) | nearest, -0.5 * (difference / sigma) ** 2, -np.inf)
     return prior.astype(np.float32)
 
 
-def scale_counts(model: Model, plan: SearchPlan) -> np.ndarray:
+def scale_counts(model: Model, plan: Plan) -> np.ndarray:
     """Pixels of each class that enter the scale estimate, int64 (K,)."""
     return scale_pixels(model.data_vs_prior, plan.pixels, plan.count)
 
 
-def store_poses(poses: Poses, batch: Batch, sums: ParticleSums, plan: SearchPlan, settings: RefinementSettings, pixel_size: float) -> None:
+def wrap(angles: np.ndarray) -> np.ndarray:
+    """Bring angles in degrees to [-180, 180)."""
+    return (angles + 180.0) % 360.0 - 180.0
+
+
+def store_poses(poses: Poses, batch: Batch, sums: ParticleSums, plan: Plan, settings: RefinementSettings, pixel_size: float) -> None:
     """Write the best sample of each particle of the batch to the poses, in place; what is not searched stays."""
-    n_fine = len(plan.sampling.psi_fine)
     rows = batch.rows
     if not (settings.skip_align or settings.skip_rotate):
-        psi = plan.sampling.psi_fine[sums.best_template % n_fine]
-        poses.angles[rows, 2] = (psi + 180.0) % 360.0 - 180.0
+        poses.angles[rows] = wrap(sums.best_angles)
     if not settings.skip_align:
-        poses.offset[rows] = (batch.old_offset + plan.sampling.shifts_fine[sums.best_shift]) * pixel_size
-    poses.class_number[rows] = sums.best_template // n_fine + 1
+        poses.offset[rows] = (batch.old_offset + plan.shifts.fine[sums.best_shift]) * pixel_size
+    poses.class_number[rows] = sums.best_class + 1
     poses.log_likelihood[rows] = sums.log_likelihood
     poses.pmax[rows] = sums.pmax
     poses.n_significant[rows] = sums.n_significant

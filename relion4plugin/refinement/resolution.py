@@ -2,34 +2,41 @@
 
 import numpy as np
 
-from relion4plugin.refinement.references import PaddedGrid, shell_means
+from relion4plugin.imaging.fourier import round_half_away
+from relion4plugin.refinement.references import PaddedGrid
 from relion4plugin.refinement.state import Model
+from relion4plugin.refinement.voxels import ShellMeans
 
 MIN_SHELL = 5
 SIZE_INCREMENT = 10  # shells beyond the resolution
 GAIN = 0.0001  # 1/A
+CERTAIN = 0.1  # average maximum of the posterior
 
 
-def update_spectra(model: Model, grid: PaddedGrid, weight: np.ndarray, tau2_fudge: float, classes: np.ndarray) -> None:
+def update_spectra(
+    model: Model, grid: PaddedGrid, weight: np.ndarray, tau2_fudge: float, classes: np.ndarray, other_half: np.ndarray | None = None
+) -> None:
     """Recompute data_vs_prior, the references' noise and the Fourier coverage of some classes, in place.
 
     Parameters
     ----------
-    weight : float32 (K, M, M//2+1)
+    weight : float32 (K, *grid.shape)
         Accumulated weights; for VDAM those of the first pseudo half-set.
+    other_half : float32 (K, *grid.shape), optional
+        Weights of the second pseudo half-set, to judge the whole mini-batch.
     """
-    n_shells = grid.box // 2 + 1
-    voxels = grid.inside(model.current_size)
-    shells = grid.shells().ravel()[voxels]
-    scale = float(grid.padding**2)
+    scale = float(grid.padding**grid.dimension)
     for k in classes:
-        values = weight[k].ravel()[voxels].astype(np.float64)
-        tau2 = model.tau2[k][shells]
-        ratio = np.where(tau2 > 0, values * scale * tau2_fudge * tau2, 0.001 * values**2)
-        mean = shell_means(values[None] * scale, shells, n_shells)[0]
-        model.data_vs_prior[k] = shell_means(ratio[None], shells, n_shells)[0]
-        model.sigma2_class[k] = np.divide(1.0, mean, out=np.zeros(n_shells), where=mean > 0)
-        model.coverage[k] = shell_means((ratio >= 1)[None].astype(float), shells, n_shells)[0]
+        spectra = ShellMeans(grid.n_shells, 3)
+        for block in grid.blocks(model.current_size):
+            values = weight[k].reshape(-1)[block.flat].astype(np.float64)
+            if other_half is not None:
+                values += other_half[k].reshape(-1)[block.flat]
+            tau2 = model.tau2[k][block.shell]
+            ratio = np.where(tau2 > 0, values * scale * tau2_fudge * tau2, 0.001 * values**2)
+            spectra.add(block.shell, ratio, values * scale, (ratio >= 1).astype(np.float32))
+        model.data_vs_prior[k], mean, model.coverage[k] = spectra.means()
+        model.sigma2_class[k] = np.divide(1.0, mean, out=np.zeros(grid.n_shells), where=mean > 0)
 
 
 def first_unresolved(data_vs_prior: np.ndarray) -> np.ndarray:
@@ -46,18 +53,40 @@ def class_resolutions(model: Model, pixel_size: float) -> np.ndarray:
         return np.where(shell > 0, model.box * pixel_size / np.maximum(shell, 0), np.inf)
 
 
-def update_resolution(model: Model, pixel_size: float, early: bool) -> None:
-    """Set the resolution of the run from its best class and count iterations without a gain, in place."""
-    shell = max(MIN_SHELL, int((first_unresolved(model.data_vs_prior) - 1).max()))
+def update_resolution(model: Model, pixel_size: float, early: bool, resolved: int | None = None) -> None:
+    """Set the resolution of the run and count iterations without a gain, in place.
+
+    Parameters
+    ----------
+    pixel_size : float
+        A.
+    early : bool
+        No iteration counts as one without a gain yet.
+    resolved : int, optional
+        Last resolved shell, where half maps tell it; without it that of the best class.
+    """
+    if resolved is None:
+        resolved = int((first_unresolved(model.data_vs_prior) - 1).max())
+    shell = max(MIN_SHELL, resolved)
     gained = shell / (model.box * pixel_size) > model.resolution_shell / (model.box * pixel_size) + GAIN
     model.iterations_without_gain = 0 if gained or early else model.iterations_without_gain + 1
     model.resolution_shell = shell
     model.best_resolution_shell = max(model.best_resolution_shell, shell)
 
 
-def next_image_size(model: Model) -> int:
-    """Return the image size (px, even) that reaches ten shells beyond the resolution."""
-    return min(2 * (model.resolution_shell + SIZE_INCREMENT), model.box)
+def next_image_size(model: Model, increment: int = SIZE_INCREMENT, *, high_fsc_at_limit: bool = False) -> int:
+    """Return the image size (px, even) of the next iteration.
+
+    Parameters
+    ----------
+    increment : int
+        Shells beyond the resolution.
+    high_fsc_at_limit : bool
+        The half maps still agree at the last shell used: when poses are certain too, a quarter of all shells is added instead.
+    """
+    if high_fsc_at_limit and model.ave_pmax > CERTAIN:
+        increment = round_half_away(0.25 * model.box / 2)
+    return min(2 * (model.resolution_shell + increment), model.box)
 
 
 def resolution_of_shell(shell: int, box: int, pixel_size: float) -> float:

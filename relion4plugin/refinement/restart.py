@@ -1,6 +1,7 @@
 """Continue a run from the files of one of its iterations."""
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,47 +9,109 @@ import numpy as np
 from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.star import read_star
+from relion4plugin.refinement.autosampling import SamplingState
+from relion4plugin.refinement.output import map_names, model_stems
 from relion4plugin.refinement.particles import SortedParticles
 from relion4plugin.refinement.references import PaddedGrid
+from relion4plugin.refinement.saved_state import SavedState, read_moments, read_state, restartable
 from relion4plugin.refinement.settings import RefinementSettings
-from relion4plugin.refinement.state import Model, Poses
+from relion4plugin.refinement.state import Changes, Model, Poses
+
+_SUFFIX = "_optimiser.star"
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Where a run continues; `sampling` and `changes` are None in 2D, `half` where there are no gold-standard halves."""
+
+    iteration: int
+    models: list[Model]  # one, or those of both halves
+    poses: Poses
+    sampling: SamplingState | None
+    changes: Changes | None
+    half: np.ndarray | None  # int8 (n,), 0 or 1
 
 
 def load(optimiser: Path, settings: RefinementSettings, particles: SortedParticles, grid: PaddedGrid) -> tuple[int, Model, Poses]:
-    """Read iteration number, model and poses.
+    """Read iteration number, model and poses of a run with one model; as `load_run`."""
+    state = load_run(optimiser, settings, particles, grid)
+    return state.iteration, state.models[0], state.poses
+
+
+def load_run(optimiser: Path, settings: RefinementSettings, particles: SortedParticles, grid: PaddedGrid) -> Restart:
+    """Read everything that an iteration hands to the next.
 
     Raises
     ------
     UserError
-        If files are missing, or belong to other particles or settings.
+        If files are missing, or belong to other particles or settings, or the run has converged.
     """
     table = read_star(optimiser).get("optimiser_general")
-    if not isinstance(table, dict) or "rlnCurrentIteration" not in table:
+    if not isinstance(table, dict) or "rlnCurrentIteration" not in table or not optimiser.name.endswith(_SUFFIX):
         raise UserError(
             f"{optimiser}: expected the data_optimiser_general of a run_itNNN_optimiser.star; name the file of the last iteration"
         )
-    stem = str(optimiser)[: -len("_optimiser.star")]
-    state = Path(f"{stem}_state.npz")
-    if not state.is_file():
-        raise UserError(f"{state}: not there, expected beside {optimiser.name}; only runs of this program can be continued")
-    with np.load(state, allow_pickle=False) as values:
-        poses = Poses(**{f.name: values[f"poses_{f.name}"] for f in fields(Poses)})
-        model_values = {key[6:]: values[key] for key in values.files if key.startswith("model_")}
-    references = _images(f"{stem}_classes.mrcs")
-    if len(poses.psi) != len(particles.table) or references.shape != (settings.n_classes, grid.box, grid.box):
+    if int(table.get("rlnHasConverged", 0)):
+        raise UserError(f"{optimiser}: this refinement has converged, nothing is left to continue; start a new one from its map")
+    stem = str(optimiser)[: -len(_SUFFIX)]
+    state = read_state(Path(f"{stem}_state.npz"))
+    _check_kind(optimiser, settings, state)
+    references = [_references(part, settings) for part in model_stems(stem, settings)]
+    expected = (settings.n_classes, *[grid.box] * settings.dimension)
+    if len(state.poses.psi) != len(particles.table) or any(maps.shape != expected for maps in references):
         raise UserError(
-            f"{optimiser}: has {len(poses.psi)} particles and {len(references)} classes of {references.shape[-1]} px, this run has "
+            f"{optimiser}: has {len(state.poses.psi)} particles and {len(references[0])} classes of {references[0].shape[-1]} px, this run has "
             f"{len(particles.table)} particles, {settings.n_classes} classes and {grid.box} px; continue with the input it was started with"
         )
-    scalars = {key: value.item() if value.ndim == 0 else value for key, value in model_values.items()}
-    model = Model(references=references, **scalars)
+    models = [Model(references=maps, **values) for maps, values in zip(references, state.models, strict=True)]
+    if settings.dimension == 2:
+        _load_images_of_moments(stem, models[0], grid)
+    elif state.has_moments:
+        _load_moments(optimiser, Path(f"{stem}_moments.npz"), models[0])
+    return Restart(int(table["rlnCurrentIteration"]), models, state.poses, state.sampling, state.changes, state.half)
+
+
+def _check_kind(optimiser: Path, settings: RefinementSettings, state: SavedState) -> None:
+    """Refuse the files of another kind of run."""
+
+    def kind(dimension: int, n_models: int) -> str:
+        return "an auto-refinement" if n_models > 1 else f"a {dimension}D classification or initial model"
+
+    found = kind(2 if state.sampling is None else 3, len(state.models))
+    wanted = kind(settings.dimension, 2 if settings.auto_refine else 1)
+    if found != wanted:
+        raise UserError(f"{optimiser}: of {found}, expected that of {wanted}; continue it with the kind of job that it was started with")
+
+
+def _references(stem: str, settings: RefinementSettings) -> np.ndarray:
+    """Read the references of a model, float32 (K, N, N) or (K, N, N, N)."""
+    if settings.dimension == 2:
+        return _images(f"{stem}_classes.mrcs")
+    return _stack(map_names(stem, settings.n_classes))
+
+
+def _stack(names: Sequence[str]) -> np.ndarray:
+    maps = [_images(name) for name in names]
+    for name, volume in zip(names, maps, strict=True):
+        if volume.shape != maps[0].shape:
+            raise UserError(f"{name}: map of {volume.shape}, expected {maps[0].shape} as in {names[0]}; restore the files of the run")
+    return np.stack(maps)
+
+
+def _images(path: str) -> np.ndarray:
+    return np.ascontiguousarray(read_mrc(path)[0], dtype=np.float32)
+
+
+def _load_images_of_moments(stem: str, model: Model, grid: PaddedGrid) -> None:
     if Path(f"{stem}_1moment.mrcs").is_file():
         shape = (2, model.n_classes, grid.size, grid.size // 2 + 1)
         model.moment1 = _images(f"{stem}_1moment.mrcs").view(np.complex64).reshape(shape)
         model.moment2 = np.ascontiguousarray(_images(f"{stem}_2moment.mrcs").view(np.complex64).real).reshape(shape[1:])
-    return int(table["rlnCurrentIteration"]), model, poses
 
 
-def _images(path: str) -> np.ndarray:
-    images, _ = read_mrc(path)
-    return np.ascontiguousarray(images if images.ndim == 3 else images[None], dtype=np.float32)
+def _load_moments(optimiser: Path, path: Path, model: Model) -> None:
+    if not path.is_file():
+        others = restartable(path.parent)
+        advice = f"continue from {others[-1].name}" if others else "start the run again"
+        raise UserError(f"{optimiser}: {path.name} is gone, only the last two written iterations keep their gradient moments; {advice}")
+    model.moment1, model.moment2 = read_moments(path)

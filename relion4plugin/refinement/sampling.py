@@ -13,8 +13,23 @@ from relion4plugin.refinement.settings import RefinementSettings
 
 
 @dataclass(frozen=True)
+class Shifts:
+    """Shifts in px as (x, y); child `4t + c` belongs to shift `t`."""
+
+    coarse: np.ndarray  # (T, 2) float64
+    fine: np.ndarray  # (T * children, 2)
+    step: float  # px, coarse
+    reach: float  # px
+
+    @property
+    def children(self) -> int:
+        """Fine shifts per coarse shift."""
+        return len(self.fine) // len(self.coarse)
+
+
+@dataclass(frozen=True)
 class Sampling:
-    """Angles in degrees, shifts in px as (x, y); child `2r + c` belongs to angle `r`, child `4t + c` to shift `t`.
+    """Angles in degrees; child `2r + c` belongs to angle `r`.
 
     The number of coarse angles is even: angle `r + R/2` is angle `r` turned by half a turn, whose central slice
     is the complex conjugate. The score kernels compute only one of the two.
@@ -22,22 +37,14 @@ class Sampling:
 
     psi_coarse: np.ndarray  # (R,) float64
     psi_fine: np.ndarray  # (R * psi_children,)
-    shifts_coarse: np.ndarray  # (T, 2) float64
-    shifts_fine: np.ndarray  # (T * shift_children, 2)
+    shifts: Shifts
     psi_step: float  # deg, coarse
-    offset_step: float  # px, coarse
-    offset_range: float  # px
     perturbation: float  # state of the random perturbation, -0.5..0.5
 
     @property
     def psi_children(self) -> int:
         """Fine angles per coarse angle."""
         return len(self.psi_fine) // len(self.psi_coarse)
-
-    @property
-    def shift_children(self) -> int:
-        """Fine shifts per coarse shift."""
-        return len(self.shifts_fine) // len(self.shifts_coarse)
 
 
 def number_of_angles(psi_step: float) -> int:
@@ -67,30 +74,39 @@ def make_sampling(settings: RefinementSettings, perturbation: float) -> Sampling
     n_psi = number_of_angles(settings.psi_step)
     step = 360.0 / n_psi
     psi = (np.arange(n_psi) + perturbation) * step
-    shift_step, reach = settings.offset_step, settings.offset_range
-    count = math.floor(reach / shift_step + 1e-6)
-    axis = np.arange(-count, count + 1) * shift_step
-    y, x = np.meshgrid(axis, axis, indexing="ij")
-    inside = x**2 + y**2 <= reach**2 + 1e-3
-    shifts = np.stack([x[inside], y[inside]], axis=1) + perturbation * shift_step
+    shifts = make_shifts(settings.offset_step, settings.offset_range, perturbation, settings.oversampling)
     if settings.oversampling == 0:
-        return Sampling(psi, psi, shifts, shifts, step, shift_step, reach, perturbation)
+        return Sampling(psi, psi, shifts, step, perturbation)
     children = 2**settings.oversampling
     offsets = (np.arange(children) - (children - 1) / 2) / children
-    psi_fine = (psi[:, None] + offsets * step).ravel()
+    return Sampling(psi, (psi[:, None] + offsets * step).ravel(), shifts, step, perturbation)
+
+
+def make_shifts(step: float, reach: float, perturbation: float, oversampling: int) -> Shifts:
+    """Build the grid of shifts inside a disc of radius `reach` (px); the perturbation moves it in units of the step."""
+    count = math.floor(reach / step + 1e-6)
+    axis = np.arange(-count, count + 1) * step
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    inside = x**2 + y**2 <= reach**2 + 1e-3
+    coarse = np.stack([x[inside], y[inside]], axis=1) + perturbation * step
+    if oversampling == 0:
+        return Shifts(coarse, coarse, step, reach)
+    children = 2**oversampling
+    offsets = (np.arange(children) - (children - 1) / 2) / children
     cy, cx = np.meshgrid(offsets, offsets, indexing="ij")
-    child = np.stack([cx.ravel(), cy.ravel()], axis=1) * shift_step
-    return Sampling(psi, psi_fine, shifts, (shifts[:, None] + child).reshape(-1, 2), step, shift_step, reach, perturbation)
+    child = np.stack([cx.ravel(), cy.ravel()], axis=1) * step
+    return Shifts(coarse, (coarse[:, None] + child).reshape(-1, 2), step, reach)
 
 
-def coarse_image_size(settings: RefinementSettings, box: int, pixel_size: float, psi_step: float, current_size: int) -> int:
-    """Return the image size (px, even) of the coarse pass: what an angular step can tell apart at the particle's edge.
+def coarse_image_size(settings: RefinementSettings, box: int, pixel_size: float, step: float, current_size: int) -> int:
+    """Return the image size (px, even) of the coarse pass: what an angular step (deg) can tell apart at the particle's edge.
 
     ``strict_highres`` replaces the estimate and then bounds the fine pass too (`likelihood_size`).
     """
     if settings.strict_highres > 0:
         return min(likelihood_size(settings, box, pixel_size, current_size), current_size)
-    resolution = psi_step / 360.0 * math.pi * settings.particle_diameter / 1.5
+    keep_safe = 1.5 if settings.dimension == 2 else 1.2
+    resolution = step / 360.0 * math.pi * settings.particle_diameter / keep_safe
     return min(2 * math.ceil(pixel_size * box / resolution), current_size)
 
 

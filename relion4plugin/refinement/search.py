@@ -1,12 +1,12 @@
 """The search of one iteration as data: grid, image sizes, templates, priors; and the sums that come out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from relion4plugin.imaging.fourier import shift_phases
 from relion4plugin.refinement.pixels import PixelList
-from relion4plugin.refinement.sampling import Sampling
+from relion4plugin.refinement.sampling import Sampling, Shifts
 from relion4plugin.refinement.slices import SlicePlan, make_slice_plan
 
 
@@ -34,9 +34,14 @@ class SearchPlan:
     gradient: bool  # accumulate residuals instead of images
 
     @property
+    def shifts(self) -> Shifts:
+        """The grid of shifts."""
+        return self.sampling.shifts
+
+    @property
     def children(self) -> tuple[int, int, int]:
         """Coarse angles, fine angles per coarse angle, fine shifts per coarse shift."""
-        return len(self.sampling.psi_coarse), self.sampling.psi_children, self.sampling.shift_children
+        return len(self.sampling.psi_coarse), self.sampling.psi_children, self.shifts.children
 
 
 def make_search_plan(
@@ -66,8 +71,8 @@ def make_search_plan(
         count,
         pixels.count(likelihood_size),
         count_coarse,
-        phases(sampling.shifts_coarse, count_coarse),
-        phases(sampling.shifts_fine, count),
+        phases(sampling.shifts.coarse, count_coarse),
+        phases(sampling.shifts.fine, count),
         make_slice_plan(sampling.psi_coarse[:half], pixels, coarse_size, padding, current_size),
         make_slice_plan(sampling.psi_fine, pixels, current_size, padding),
         fraction,
@@ -89,7 +94,7 @@ class Batch:
     offset_centre: np.ndarray  # float64 (n, 2), A, old offset minus the centre of its prior
     psi_prior: np.ndarray  # float32 (n, R), or (0, 0) where flat
     half: np.ndarray  # int8 (n,), pseudo half-set
-    psi: np.ndarray  # float64 (n,), deg, last angle
+    angles: np.ndarray  # float64 (n, 3), deg, last rot, tilt, psi
     rest: np.ndarray  # float64 (n, 2), px, last offset minus `old_offset`
 
     def part(self, chunk: slice) -> "Batch":
@@ -104,7 +109,7 @@ class Batch:
             self.offset_centre[chunk],
             flat,
             self.half[chunk],
-            self.psi[chunk],
+            self.angles[chunk],
             self.rest[chunk],
         )
 
@@ -113,7 +118,8 @@ class Batch:
 class ParticleSums:
     """Per-particle outcome of an expectation step, arrays of n particles."""
 
-    best_template: np.ndarray  # int32, class * fine angles + angle
+    best_class: np.ndarray  # int32, from 0
+    best_angles: np.ndarray  # float64 (n, 3), rot, tilt, psi in deg
     best_shift: np.ndarray  # int32, fine shift
     pmax: np.ndarray  # float64
     n_significant: np.ndarray  # int32, coarse samples kept
@@ -129,6 +135,7 @@ class ParticleSums:
         """Allocate zeros."""
         return cls(
             np.zeros(n, np.int32),
+            np.zeros((n, 3)),
             np.zeros(n, np.int32),
             np.zeros(n),
             np.zeros(n, np.int32),
@@ -148,5 +155,6 @@ class Expectation:
     particles: ParticleSums
     class_weight: np.ndarray  # float64 (K,)
     noise_power: np.ndarray  # float64 (n_optics, shells)
-    data: np.ndarray  # complex64 (halves, K, M, M//2+1)
-    weight: np.ndarray  # float32 (halves, K, M, M//2+1)
+    data: np.ndarray  # complex64 (halves, K, [M,] M, M//2+1)
+    weight: np.ndarray  # float32 (halves, K, [M,] M, M//2+1)
+    direction_weight: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # float64 (K, D) in 3D

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from relion4plugin.refinement.references import PaddedGrid, forward, inverse, shell_means, soften_corners
+from relion4plugin.refinement.references import PaddedGrid, forward, inverse, soften_corners
 from relion4plugin.refinement.state import Model
+from relion4plugin.refinement.voxels import ShellMeans
 
 FIRST_MOMENT = 0.9
 SECOND_MOMENT = 0.999
@@ -27,14 +28,14 @@ class Replacement:
 
 def ensure_moments(model: Model, grid: PaddedGrid) -> None:
     """Allocate moments on first use: zero first moments, a second moment of 1."""
-    shape = (model.n_classes, grid.size, grid.size // 2 + 1)
+    shape = (model.n_classes, *grid.shape)
     if model.moment1 is None:
         model.moment1 = np.zeros((2, *shape), np.complex64)
     if model.moment2 is None:
         model.moment2 = np.ones(shape, np.float32)
 
 
-def update_moments(moment1: Any, moment2: Any, data: Any, weight: Any) -> tuple[Any, Any]:
+def update_moments(moment1: Any, moment2: Any, data: Any, weight: Any, fresh: np.ndarray | None = None) -> tuple[Any, Any]:
     """Move the moments of one class by one mini-batch.
 
     Parameters
@@ -42,14 +43,17 @@ def update_moments(moment1: Any, moment2: Any, data: Any, weight: Any) -> tuple[
     moment1 : complex64 (2, V), of the two pseudo half-sets
     moment2 : float32 (V,)
     data : complex64 (2, V), residual sums; weight : float32 (2, V)
+    fresh : bool (2,), optional
+        Half-sets whose first moment starts with this gradient; without it those that are zero at all voxels given.
 
     Returns
     -------
     moment1, moment2
     """
     gradient = data / np.maximum(1.0, weight).astype(np.float32)
-    fresh = np.array([not m.any() for m in moment1])[:, None]
-    moment1 = np.where(fresh, gradient, np.float32(FIRST_MOMENT) * moment1 + np.float32(1 - FIRST_MOMENT) * gradient)
+    if fresh is None:
+        fresh = np.array([not m.any() for m in moment1])
+    moment1 = np.where(fresh[:, None], gradient, np.float32(FIRST_MOMENT) * moment1 + np.float32(1 - FIRST_MOMENT) * gradient)
     mean = np.abs((gradient[0] + gradient[1]) / 2) ** 2
     ratio = np.abs(gradient[1] - gradient[0]) ** 2 / (mean + np.float32(EPSILON))
     moment2 = np.float32(SECOND_MOMENT) * moment2 + np.float32(1 - SECOND_MOMENT) * ratio
@@ -61,11 +65,9 @@ def direction(moment1: Any, moment2: Any) -> Any:
     return (moment1[..., 0, :] + moment1[..., 1, :]) / 2 / (np.sqrt(moment2) + np.float32(EPSILON))
 
 
-def signal_fraction(reference: np.ndarray, moment1: np.ndarray, tau2_fudge: float, shells: np.ndarray, n_shells: int) -> np.ndarray:
-    """Return how much of each shell is signal, 0..1 (n_shells,): amplitude of the reference against the gradients' noise."""
-    signal = shell_means(np.abs(reference)[None], shells, n_shells)[0]
-    noise = shell_means(np.abs(moment1[0] - moment1[1])[None], shells, n_shells)[0]
-    snr = np.divide(2.0 * tau2_fudge * signal, noise, out=np.zeros(n_shells), where=noise > 0)
+def signal_fraction(signal: np.ndarray, noise: np.ndarray, tau2_fudge: float) -> np.ndarray:
+    """Return how much of each shell is signal, 0..1, from mean amplitudes (shells,) of the reference and of the gradients' difference."""
+    snr = np.divide(2.0 * tau2_fudge * signal, noise, out=np.zeros(len(signal)), where=noise > 0)
     return snr / (1.0 + snr)
 
 
@@ -105,6 +107,35 @@ def _restart(model: Model, change: Replacement) -> None:
         spectrum[k] = spectrum[source]
 
 
+def _move_moments(model: Model, grid: PaddedGrid, k: int, data: np.ndarray, weight: np.ndarray) -> None:
+    """Move the moments of class `k` by its sums (2, voxels), in place."""
+    assert model.moment1 is not None and model.moment2 is not None
+    moment1, moment2 = model.moment1.reshape(2, model.n_classes, -1), model.moment2.reshape(model.n_classes, -1)
+    fresh = np.array([not any(half[k, block.flat].any() for block in grid.blocks(model.current_size)) for half in moment1])
+    for block in grid.blocks(model.current_size):
+        v = block.flat
+        moment1[:, k, v], moment2[k, v] = update_moments(moment1[:, k, v], moment2[k, v], data[:, v], weight[:, v], fresh)
+
+
+def _step(model: Model, grid: PaddedGrid, k: int, transform: np.ndarray, eta: float, tau2_fudge: float) -> np.ndarray:
+    """Return the transform (voxels,) of class `k` moved along its gradient, zero beyond the current size."""
+    assert model.moment1 is not None and model.moment2 is not None
+    moment1, moment2 = model.moment1.reshape(2, model.n_classes, -1)[:, k], model.moment2[k].reshape(-1)
+    amplitudes = ShellMeans(grid.n_shells, 2)
+    for block in grid.blocks(model.current_size):
+        v = block.flat
+        amplitudes.add(block.shell, np.abs(transform[v]), np.abs(moment1[0, v] - moment1[1, v]))
+    signal, noise = amplitudes.means()
+    fractions = signal_fraction(signal, noise, tau2_fudge).astype(np.float32)
+    moved = np.zeros_like(transform)
+    for block in grid.blocks(model.current_size):
+        v = block.flat
+        gradient = direction(moment1[:, v], moment2[v])
+        reference, fraction = transform[v], fractions[block.shell]
+        moved[v] = reference + np.float32(eta) * (fraction * gradient - (1 - fraction) * reference)
+    return moved
+
+
 def update_references(
     model: Model,
     grid: PaddedGrid,
@@ -114,46 +145,41 @@ def update_references(
     step_size: float,
     tau2_fudge: float,
     threshold: float,
+    workers: int | None = None,
 ) -> Replacement | None:
     """Move all references along their gradients, in place.
 
     Parameters
     ----------
-    data, weight : (2, K, M, M//2+1)
-        Accumulated residuals and weights of the two pseudo half-sets, Hermitian.
+    data, weight : (2, K, *grid.shape)
+        Accumulated residuals and weights of the two pseudo half-sets, Hermitian (and symmetrised).
     threshold : float
         Class inactivity threshold; 0 where no class may be replaced in this iteration.
+    workers : int, optional
+        Threads of the transforms of volumes.
 
     Returns
     -------
     Replacement or None
     """
     ensure_moments(model, grid)
-    assert model.moment1 is not None and model.moment2 is not None
-    n_classes, n_shells = model.n_classes, grid.box // 2 + 1
-    voxels = grid.inside(model.current_size)
-    shells = grid.shells().ravel()[voxels]
-    flat_data, flat_weight = data.reshape(2, n_classes, -1)[:, :, voxels], weight.reshape(2, n_classes, -1)[:, :, voxels]
-    moment1, moment2 = model.moment1.reshape(2, n_classes, -1), model.moment2.reshape(n_classes, -1)
-    active = (flat_weight[0].sum(axis=1) > 1e-10) & (model.pdf_class > 0)
-    directions = {}
+    size, n_classes = model.current_size, model.n_classes
+    flat_data, flat_weight = data.reshape(2, n_classes, -1), weight.reshape(2, n_classes, -1)
+    total = np.array([sum(float(row[block.flat].sum()) for block in grid.blocks(size)) for row in flat_weight[0]])
+    active = (total > 1e-10) & (model.pdf_class > 0)
     for k in np.flatnonzero(active):
-        first, second = update_moments(moment1[:, k, voxels], moment2[k, voxels], flat_data[:, k], flat_weight[:, k])
-        moment1[:, k, voxels], moment2[k, voxels] = first, second
-        directions[k] = direction(first, second)
+        _move_moments(model, grid, k, flat_data[:, k], flat_weight[:, k])
     change = choose_replacement(active, model.pdf_class, threshold)
     if change is not None:
         _restart(model, change)
-    updated = [k for k in directions if change is None or k != change.dropped]
-    if updated:
-        eta = class_step(step_size, model.pdf_class, n_classes)
-        transforms = forward(model.references[updated], grid, corrected=False).reshape(len(updated), -1)
-        moved = np.zeros_like(transforms)
-        for row, k in enumerate(updated):
-            reference = transforms[row, voxels]
-            fraction = signal_fraction(reference, moment1[:, k, voxels], tau2_fudge, shells, n_shells)[shells].astype(np.float32)
-            moved[row, voxels] = reference + np.float32(eta[k]) * (fraction * directions[k] - (1 - fraction) * reference)
-        model.references[updated] = soften_corners(inverse(moved.reshape(-1, grid.size, grid.size // 2 + 1), grid))
+        active[change.dropped] = False
+    eta = class_step(step_size, model.pdf_class, n_classes)
+    for group in grid.together(np.flatnonzero(active)):
+        if len(group):
+            transforms = forward(model.references[group], grid, corrected=False, current_size=size, workers=workers)
+            for row, k in enumerate(group):
+                transforms[row] = _step(model, grid, k, transforms[row].reshape(-1), eta[k], tau2_fudge).reshape(grid.shape)
+            model.references[group] = soften_corners(inverse(transforms, grid, current_size=size, workers=workers))
     return change
 
 

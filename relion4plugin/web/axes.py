@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 TICK_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+LENGTHS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)  # labels of a reciprocal axis, times a power of ten
 
 
 def finite_range(values: Iterable[float | None]) -> tuple[float, float] | None:
@@ -44,6 +45,38 @@ def ticks(low: float, high: float, count: int = 5, integers: bool = False) -> li
         step = max(1.0, math.ceil(step))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def reciprocal_ticks(low: float, high: float, count: int = 7) -> list[float]:
+    """Round lengths for an axis of spatial frequency, as frequencies.
+
+    Parameters
+    ----------
+    low, high : float
+        Interval of the axis, 1/length, ``0 <= low < high``.
+    count : int
+        At most about so many ticks.
+
+    Returns
+    -------
+    list of float
+        Ascending frequencies ``1/d`` within the interval, at least ``(high - low) / count`` apart.
+
+    Examples
+    --------
+    >>> [round(1 / f, 6) for f in reciprocal_ticks(0.0, 0.2, 5)]
+    [25.0, 12.0, 8.0, 5.0]
+    """
+    if not 0 <= low < high:
+        return []
+    smallest = math.floor(math.log10(1.0 / high))
+    lengths = sorted(m * 10.0**e for e in range(smallest, smallest + 5) for m in LENGTHS)
+    chosen: list[float] = []
+    for length in lengths:  # from the highest frequency down, which is the resolution that is looked for
+        frequency = 1.0 / length
+        if low <= frequency <= high * (1 + 1e-9) and (not chosen or chosen[-1] - frequency >= (high - low) / count):
+            chosen.append(frequency)
+    return chosen[::-1]
 
 
 def number_text(value: float) -> str:

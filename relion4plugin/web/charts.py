@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from relion4plugin.web.axes import finite_range, number_text, ticks
+from relion4plugin.web.axes import finite_range, number_text, reciprocal_ticks, ticks
 
 N_COLOURS = 12  # series classes defined in the page's style sheet
 TOP, RIGHT, BOTTOM, LEFT = 14, 14, 40, 52  # plot margins, SVG units
@@ -62,6 +62,8 @@ def line_chart(
     from_zero: bool = False,
     integers: bool = False,
     marks: Sequence[Mark] = (),
+    reciprocal: bool = False,
+    levels: Sequence[float] = (),
 ) -> str:
     """Draw curves over a common abscissa.
 
@@ -83,6 +85,10 @@ def line_chart(
         Ordinate ticks are whole numbers.
     marks : sequence of Mark
         Vertical lines.
+    reciprocal : bool
+        The abscissa is a spatial frequency (1/A), labelled with the lengths in A.
+    levels : sequence of float
+        Ordinates of dashed horizontal lines, such as 0.143.
 
     Returns
     -------
@@ -94,10 +100,10 @@ def line_chart(
         return ""
     low = min(0.0, span[0]) if from_zero else span[0]
     frame = _Frame(*size, float(x[0]), float(x[-1]), tuple(ticks(low, span[1], integers=integers)))
-    parts = [*_axes(frame, x_label, y_label), *_marks(frame, marks)]
+    parts = [*_axes(frame, x_label, y_label, reciprocal), *_marks(frame, marks), *_levels(frame, levels)]
     for one in series:
         parts.append(f'<path class="line {one.colour}" d="{_polyline(frame, x, one.values)}"/>')
-    parts += _hover_strips(frame, x, series, x_label)
+    parts += _hover_strips(frame, x, series, x_label, reciprocal)
     legend = _legend([(s.name, s.colour) for s in series]) if len(series) > 1 else ""
     return _svg(title, frame, parts) + legend
 
@@ -162,18 +168,24 @@ def _polyline(frame: _Frame, x: Sequence[float], values: Sequence[float | None])
     return "".join(commands)
 
 
-def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
+def _abscissa(frame: _Frame, reciprocal: bool) -> list[tuple[float, str]]:
+    """Ticks of the abscissa with their labels."""
+    if reciprocal:
+        return [(f, number_text(round(1 / f, 6))) for f in reciprocal_ticks(frame.x_low, frame.x_high)]
+    return [(v, number_text(v)) for v in ticks(frame.x_low, frame.x_high, 6, integers=True) if frame.x_low <= v <= frame.x_high]
+
+
+def _axes(frame: _Frame, x_label: str, y_label: str, reciprocal: bool = False) -> list[str]:
     left, right, bottom = LEFT, frame.width - RIGHT, frame.height - BOTTOM
     parts = []
     for y in frame.y_ticks:
         sy = frame.sy(y)
         parts.append(f'<line class="grid" x1="{left}" y1="{sy:.1f}" x2="{right}" y2="{sy:.1f}"/>')
         parts.append(f'<text x="{left - 6}" y="{sy + 4:.1f}" text-anchor="end">{number_text(y)}</text>')
-    for value in ticks(frame.x_low, frame.x_high, 6, integers=True):
-        if frame.x_low <= value <= frame.x_high:
-            sx = frame.sx(value)
-            parts.append(f'<line class="axis" x1="{sx:.1f}" y1="{bottom}" x2="{sx:.1f}" y2="{bottom + 4}"/>')
-            parts.append(f'<text x="{sx:.1f}" y="{bottom + 17}" text-anchor="middle">{number_text(value)}</text>')
+    for value, text in _abscissa(frame, reciprocal):
+        sx = frame.sx(value)
+        parts.append(f'<line class="axis" x1="{sx:.1f}" y1="{bottom}" x2="{sx:.1f}" y2="{bottom + 4}"/>')
+        parts.append(f'<text x="{sx:.1f}" y="{bottom + 17}" text-anchor="middle">{text}</text>')
     parts.append(f'<line class="axis" x1="{left}" y1="{bottom}" x2="{right}" y2="{bottom}"/>')
     middle = (TOP + bottom) / 2
     parts.append(f'<text class="label" x="{(left + right) / 2}" y="{frame.height - 5}" text-anchor="middle">{escape(x_label)}</text>')
@@ -193,7 +205,18 @@ def _marks(frame: _Frame, marks: Sequence[Mark]) -> list[str]:
     return parts
 
 
-def _hover_strips(frame: _Frame, x: Sequence[float], series: Sequence[Series], x_label: str) -> list[str]:
+def _levels(frame: _Frame, levels: Sequence[float]) -> list[str]:
+    """Dashed horizontal lines, named at their right end, where they lie within the frame."""
+    parts = []
+    for level in levels:
+        if frame.y_ticks[0] <= level <= frame.y_ticks[-1]:
+            y, right = frame.sy(level), frame.width - RIGHT
+            parts.append(f'<line class="level" x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
+            parts.append(f'<text x="{right}" y="{y - 4:.1f}" text-anchor="end">{number_text(level)}</text>')
+    return parts
+
+
+def _hover_strips(frame: _Frame, x: Sequence[float], series: Sequence[Series], x_label: str, reciprocal: bool) -> list[str]:
     """Invisible columns that show the values below the pointer."""
     step = max(1, math.ceil(len(x) / MAX_HOVER_STRIPS))
     width = (frame.width - LEFT - RIGHT) / max(len(x) / step, 1)
@@ -201,7 +224,8 @@ def _hover_strips(frame: _Frame, x: Sequence[float], series: Sequence[Series], x
     for i in range(0, len(x), step):
         found = [(s.name, s.values[i]) for s in series]
         texts = [f"{name} {number_text(v)}" for name, v in found if v is not None and math.isfinite(v)]
-        hint = escape(f"{x_label} {number_text(x[i])}: {', '.join(texts) or 'no value'}")
+        where = f"{x_label} {number_text(x[i])}" if not reciprocal else f"{number_text(1 / x[i])} Å" if x[i] > 0 else "origin"
+        hint = escape(f"{where}: {', '.join(texts) or 'no value'}")
         parts.append(
             f'<rect class="hover" x="{frame.sx(x[i]) - width / 2:.1f}" y="{TOP}" width="{width:.1f}" '
             f'height="{frame.height - TOP - BOTTOM}"><title>{hint}</title></rect>'

@@ -1,16 +1,16 @@
 """Report of a 2D classification: one HTML file with the class gallery, its figures and how the run went."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from relion4plugin.files.atomic import atomic_write_text
-from relion4plugin.web.class2d_curves import curve_cards, occupancy_card
+from relion4plugin.web.class2d_curves import CURVES
 from relion4plugin.web.class2d_run import Class2DRun, read_run
 from relion4plugin.web.images import grey_levels, png_data_uri
-from relion4plugin.web.page import card, document, escape, figure, folded, note, table
+from relion4plugin.web.page import document, escape, figure, folded, note, table
+from relion4plugin.web.sections import course_section, inputs_section
+from relion4plugin.web.wording import angstrom, duration, number
 
-MAX_GROUP_ROWS = 50
 GALLERY_KEY = "Below each average: class number and particles; distribution and estimated resolution. The bar is the distribution."
 
 
@@ -50,9 +50,9 @@ def report_html(run: Class2DRun) -> str:
         f"<h2>Classes, most populated first</h2><p class=\"key\">{GALLERY_KEY}</p>{_gallery(run)}",
         folded("Class table", _class_table(run)),
         "<h2>How the run went</h2>",
-        _course(run),
+        course_section(run, CURVES),
         "<h2>Input and settings</h2>",
-        _inputs(run),
+        inputs_section(run),
         "<footer>Pictures are scaled per class between the 0.5 and 99.5 percentiles of its grey values. "
         "Particles: number assigned to the class. Distribution: share of the posterior weight, averaged over mini-batches in VDAM, "
         "hence not exactly the share of particles. Made by relion4plugin.</footer>",
@@ -120,68 +120,10 @@ def _class_table(run: Class2DRun) -> str:
             f"{int(run.counts[k]):,}",
             f"{100 * int(run.counts[k]) / total:.2f}",
             f"{100 * float(run.distribution[k]):.2f}",
-            _number(float(run.class_resolution[k]), 1),
-            _number(float(run.accuracy_rotations[k]), 1),
-            _number(float(run.accuracy_offsets[k]), 2),
+            number(float(run.class_resolution[k]), 1),
+            number(float(run.accuracy_rotations[k]), 1),
+            number(float(run.accuracy_offsets[k]), 2),
         )
         for k in run.order
     ]
     return table(header, rows)
-
-
-def _course(run: Class2DRun) -> str:
-    if not run.records:
-        return note(
-            "This directory has no run_iterations.jsonl (RELION does not write one), so there are no curves: "
-            "only the final state of the run is known."
-        )
-    return f'<div class="charts">{occupancy_card(run)}{"".join(curve_cards(run))}</div>'
-
-
-def _inputs(run: Class2DRun) -> str:
-    parts = [card("Optics groups", _optics_table(run), wide=True)]
-    if run.group_rows:
-        shown = run.group_rows[:MAX_GROUP_ROWS]
-        more = f"<p>{len(run.group_rows) - len(shown)} more groups are not listed.</p>" if len(run.group_rows) > len(shown) else ""
-        parts.append(folded("Scale groups (micrographs)", table(("Group", "Particles", "Scale"), shown, text_columns=(0,)) + more))
-    if run.settings:
-        parts.append(folded("Settings", table(("Setting", "Value"), run.settings, text_columns=(0, 1))))
-    return "".join(parts)
-
-
-def _optics_table(run: Class2DRun) -> str:
-    header: Sequence[str] = ("Name", "Voltage (kV)", "Cs (mm)", "Amplitude contrast", "Pixel size (Å)", "Particles")
-    return table(header, run.optics_rows, text_columns=(0,))
-
-
-def _number(value: float, digits: int) -> str:
-    """Return a figure, or a dash where it was not estimated (999 or not finite)."""
-    return f"{value:.{digits}f}" if math.isfinite(value) and value < 999 else "–"
-
-
-def angstrom(value: float) -> str:
-    """Write a resolution.
-
-    Examples
-    --------
-    >>> angstrom(18.88), angstrom(float("inf"))
-    ('18.9 Å', '–')
-    """
-    text = _number(value, 1)
-    return f"{text} Å" if text != "–" else text
-
-
-def duration(seconds: float) -> str:
-    """Write a duration in its two largest units.
-
-    Examples
-    --------
-    >>> duration(3725), duration(75), duration(9.26)
-    ('1 h 02 min', '1 min 15 s', '9.3 s')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

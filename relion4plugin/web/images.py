@@ -1,4 +1,4 @@
-"""Class averages as greyscale pictures for a page."""
+"""Pictures for a page: grey values as bytes, bytes as PNG."""
 
 import base64
 import io
@@ -37,8 +37,8 @@ def png_data_uri(levels: np.ndarray) -> str:
 
     Parameters
     ----------
-    levels : uint8 (ny, nx)
-        Grey levels; row 0 is drawn at the top.
+    levels : uint8 (ny, nx) or (ny, nx, 4)
+        Grey levels, or red, green, blue and opacity; row 0 is drawn at the top.
 
     Returns
     -------

@@ -60,6 +60,17 @@ h3{font-size:.92rem;margin:0 0 .4rem;font-weight:600}
 .area:hover{filter:brightness(1.12)}
 .hover{fill:transparent}.hover:hover{fill:var(--soft);fill-opacity:.18}
 .mark line{stroke:var(--warn);stroke-width:1;stroke-dasharray:2 3}.mark path{fill:var(--warn)}
+.level{stroke:var(--soft);stroke-width:.8;stroke-dasharray:4 4}
+.volume{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);gap:6px 22px;align-items:start;margin:0 0 12px}
+.volume>h3,.volume>.bar{grid-column:1/-1}
+.volume h3 span{color:var(--soft);font-weight:400;margin-left:.8em;font-variant-numeric:tabular-nums}
+.views{display:grid;grid-template-columns:repeat(3,1fr);gap:6px;margin:.3rem 0 0}
+.views figure,.sphere{margin:0}
+.views img{display:block;width:100%;height:auto;aspect-ratio:1;border-radius:6px;background:#808080}
+figcaption{color:var(--soft);font-size:.76rem;margin:.15rem 0 .2rem}
+.sphere img{display:block;width:100%;height:auto}
+.sphere .scale{display:flex;align-items:center;gap:.6em;justify-content:center;color:var(--soft);font-size:.76rem}
+.sphere .scale img{width:38%;height:9px;border-radius:3px}
 .legend{list-style:none;margin:.5rem 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.2rem .9rem;font-size:.78rem;color:var(--soft)}
 .swatch{display:inline-block;width:.72em;height:.72em;border-radius:3px;margin-right:.4em;background:var(--rest)}
 details{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.6rem .85rem;margin:.7rem 0}
@@ -71,6 +82,7 @@ th:first-child,td:first-child{text-align:left}
 td.text,th.text{text-align:left;white-space:normal;overflow-wrap:anywhere}
 th{color:var(--soft);font-weight:600}
 footer{margin-top:2.2rem;color:var(--soft);font-size:.8rem}
+@media(max-width:760px){.volume{grid-template-columns:1fr}}
 @media(max-width:560px){.chart.wide text{font-size:18px}.gallery{grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:8px}
 main{padding:14px 10px 32px}.figures{grid-template-columns:repeat(2,1fr)}}
 @media print{body{background:#fff}.card,.tile,.figure,details{break-inside:avoid}}

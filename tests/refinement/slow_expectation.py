@@ -106,7 +106,7 @@ def slow_expectation(
         data=np.zeros((halves, k_all, m, m // 2 + 1), complex), grid=np.zeros((halves, k_all, m, m // 2 + 1)),
     )  # fmt: skip
     cap = settings.max_significants
-    children_r, children_t = len(grid.psi_fine) // len(grid.psi_coarse), len(grid.shifts_fine) // len(grid.shifts_coarse)
+    children_r, children_t = len(grid.psi_fine) // len(grid.psi_coarse), len(grid.shifts.fine) // len(grid.shifts.coarse)
     for i in range(n):
         group, voltage, premultiplied = optics[i]
         s, factor = model.scale[table["scale_group"][i]], model.avg_norm / poses.norm[i]
@@ -117,7 +117,7 @@ def slow_expectation(
         insert, insert_norm = (s if premultiplied else s * c), (s * c) ** 2
         s2 = model.sigma2_noise[group][shell]
         centre = old * PIXEL - offset_prior[i]
-        log_offset = -((centre + grid.shifts_coarse * PIXEL) ** 2).sum(axis=1) / (2 * model.sigma_offset**2)
+        log_offset = -((centre + grid.shifts.coarse * PIXEL) ** 2).sum(axis=1) / (2 * model.sigma_offset**2)
         log_offset -= np.log(np.exp(log_offset).sum())
         turn = np.abs((grid.psi_coarse - psi_prior[i] + 180) % 360 - 180) if psi_sigma > 0 else np.zeros(len(grid.psi_coarse))
         log_psi = np.where(turn <= 3 * psi_sigma, -0.5 * (turn / psi_sigma) ** 2, -np.inf) if psi_sigma > 0 else turn
@@ -133,7 +133,7 @@ def slow_expectation(
                 if not np.isfinite(log_psi[r]):
                     continue
                 reference = rough.cut(transforms[k], psi)
-                for t, shift in enumerate(grid.shifts_coarse):
+                for t, shift in enumerate(grid.shifts.coarse):
                     scores.append(log_density(reference, shift, p_coarse) + np.log(model.pdf_class[k]) + log_psi[r] + log_offset[t])
                     labels.append((k, r, t))
         scores = np.array(scores)
@@ -146,7 +146,7 @@ def slow_expectation(
             for rf in range(r * children_r, (r + 1) * children_r):
                 reference = slicer.cut(transforms[k], grid.psi_fine[rf])
                 for tf in range(t * children_t, (t + 1) * children_t):
-                    value = log_density(reference, grid.shifts_fine[tf], p_fine)
+                    value = log_density(reference, grid.shifts.fine[tf], p_fine)
                     fine.append(value + np.log(model.pdf_class[k]) + log_psi[r] + log_offset[t])
                     samples.append((k, rf, tf))
         fine = np.array(fine)
@@ -163,7 +163,7 @@ def slow_expectation(
             if not use:
                 continue
             reference = slicer.cut(transforms[k], grid.psi_fine[rf])
-            shift = grid.shifts_fine[tf]
+            shift = grid.shifts.fine[tf]
             phase = np.exp(-2j * np.pi * (kx[:p_all] * shift[0] + ky[:p_all] * shift[1]) / box)
             moved, predicted = masked[:p_all] * phase, model_ctf[:p_all] * reference
             residual += w * np.abs(moved - predicted) ** 2

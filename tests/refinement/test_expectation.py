@@ -90,10 +90,10 @@ class Case:
         )  # fmt: skip
 
 
-def compare(fast, slow, n_fine):
+def compare(fast, slow, psi_fine):
     sums = fast.particles
-    assert np.array_equal(sums.best_template // n_fine, slow.label)
-    assert np.array_equal(sums.best_template % n_fine, slow.psi)
+    assert np.array_equal(sums.best_class, slow.label)
+    assert np.array_equal(sums.best_angles[:, 2], psi_fine[slow.psi])
     assert np.array_equal(sums.best_shift, slow.shift)
     assert np.array_equal(sums.n_significant, slow.n_significant)
     assert np.allclose(sums.log_likelihood, slow.log_likelihood, rtol=0, atol=1e-3)
@@ -124,7 +124,7 @@ def test_equals_explicit_loops(tmp_path, changes):
     case = Case(tmp_path, **changes)
     slow = case.slow()
     assert max(slow.n_significant) > 1  # the comparison means nothing if every posterior is a spike
-    compare(case.run(), slow, len(case.plan.sampling.psi_fine))
+    compare(case.run(), slow, case.plan.sampling.psi_fine)
 
 
 def test_empty_class_gets_nothing(tmp_path):

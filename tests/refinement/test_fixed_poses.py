@@ -44,7 +44,7 @@ def test_class_posterior_equals_a_loop(tmp_path, memory_limit):
     inverse = (1 / case.model.sigma2_noise)[:, plan.pixels.shell[: plan.count]]
     expected = np.zeros(3)
     for i in rows:
-        slices = extract_slices(case.transforms, make_slice_plan(batch.psi[i : i + 1], plan.pixels, plan.current_size, 2), np)[:, 0]
+        slices = extract_slices(case.transforms, make_slice_plan(batch.angles[i : i + 1, 2], plan.pixels, plan.current_size, 2), np)[:, 0]
         angle = -2 * np.pi * (plan.pixels.kx * batch.rest[i, 0] + plan.pixels.ky * batch.rest[i, 1]) / 24
         image = masked[i, : plan.count] * np.exp(1j * angle[: plan.count])
         logs = np.full(3, -np.inf)

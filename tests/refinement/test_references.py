@@ -9,9 +9,9 @@ from relion4plugin.refinement.references import (
     gridding_correction,
     inverse,
     reference_power,
-    shell_means,
     soften_corners,
 )
+from relion4plugin.refinement.voxels import ShellMeans
 from tests.refinement.simulated import blob_image
 
 
@@ -66,8 +66,10 @@ def test_power_of_white_noise_is_flat(rng):
 
 
 def test_shell_means_with_an_empty_shell():
-    means = shell_means(np.array([[1.0, 3.0, 5.0]]), np.array([0, 0, 2]), 4)
-    assert np.allclose(means, [[2.0, 0.0, 5.0, 0.0]])
+    means = ShellMeans(4)
+    means.add(np.array([0, 2]), np.array([1.0, 5.0]))
+    means.add(np.array([0, 5]), np.array([3.0, 7.0]))
+    assert np.allclose(means.means(), [[2.0, 0.0, 5.0, 0.0]])
 
 
 def test_corners_fade_to_their_average(rng):

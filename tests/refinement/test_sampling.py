@@ -10,18 +10,18 @@ from relion4plugin.refinement.settings import RefinementSettings
 def test_default_grid_has_30_angles_and_21_shifts():
     grid = make_sampling(RefinementSettings(), 0.0)
     assert grid.psi_coarse.shape == (30,)
-    assert grid.shifts_coarse.shape == (21, 2)
+    assert grid.shifts.coarse.shape == (21, 2)
     assert grid.psi_step == pytest.approx(12.0)
-    assert np.hypot(*grid.shifts_coarse.T).max() <= 5.0
-    assert (grid.psi_children, grid.shift_children) == (2, 4)
+    assert np.hypot(*grid.shifts.coarse.T).max() <= 5.0
+    assert (grid.psi_children, grid.shifts.children) == (2, 4)
 
 
 def test_wider_range_has_29_shifts():
-    assert len(make_sampling(RefinementSettings(offset_range=6), 0.0).shifts_coarse) == 29
+    assert len(make_sampling(RefinementSettings(offset_range=6), 0.0).shifts.coarse) == 29
 
 
 def test_points_on_the_circle_are_kept():
-    shifts = make_sampling(RefinementSettings(offset_range=4), 0.0).shifts_coarse
+    shifts = make_sampling(RefinementSettings(offset_range=4), 0.0).shifts.coarse
     assert len(shifts) == 13
     assert [4.0, 0.0] in shifts.tolist()
 
@@ -30,7 +30,7 @@ def test_children_lie_a_quarter_step_beside_their_parent():
     grid = make_sampling(RefinementSettings(), 0.13)
     around = grid.psi_fine.reshape(30, 2) - grid.psi_coarse[:, None]
     assert np.allclose(around, [-3.0, 3.0])
-    around = grid.shifts_fine.reshape(21, 4, 2) - grid.shifts_coarse[:, None]
+    around = grid.shifts.fine.reshape(21, 4, 2) - grid.shifts.coarse[:, None]
     assert {tuple(p) for p in around[5].round(9)} == {(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)}
     assert np.allclose(around, around[0])
 
@@ -44,7 +44,7 @@ def test_fine_grid_is_uniform_and_covers_the_circle():
 def test_perturbation_moves_all_angles_and_both_shift_coordinates():
     still, moved = make_sampling(RefinementSettings(), 0.0), make_sampling(RefinementSettings(), 0.25)
     assert np.allclose(moved.psi_coarse - still.psi_coarse, 3.0)
-    assert np.allclose(moved.shifts_coarse - still.shifts_coarse, 0.5)
+    assert np.allclose(moved.shifts.coarse - still.shifts.coarse, 0.5)
 
 
 def test_half_turn_pairs():
@@ -61,13 +61,13 @@ def test_half_turn_pairs():
 def test_no_oversampling_has_no_children():
     grid = make_sampling(RefinementSettings(oversampling=0), 0.1)
     assert np.array_equal(grid.psi_fine, grid.psi_coarse)
-    assert np.array_equal(grid.shifts_fine, grid.shifts_coarse)
+    assert np.array_equal(grid.shifts.fine, grid.shifts.coarse)
 
 
 def test_oversampling_of_two_halves_the_steps_twice():
     grid = make_sampling(RefinementSettings(oversampling=2), 0.0)
     assert np.allclose(np.diff(np.sort(grid.psi_fine % 360)), 3.0)
-    assert grid.shift_children == 16
+    assert grid.shifts.children == 16
 
 
 def test_perturbation_walks_in_steps_of_half_to_one_factor_and_wraps():

@@ -1,0 +1,1 @@
+"""What is done with finished maps: masks, post-processing and local resolution."""

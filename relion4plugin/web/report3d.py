@@ -1,0 +1,175 @@
+"""Report of a 3D run: one HTML file with the maps, their directions and curves, and how the run went."""
+
+import math
+from pathlib import Path
+
+from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.web.charts import Mark
+from relion4plugin.web.curves import LIKELIHOOD, Curve
+from relion4plugin.web.page import document, escape, figure, folded, note, table
+from relion4plugin.web.report3d_parts import refinement_cards, sphere_figure, ssnr_card, verdict_section, volume_card
+from relion4plugin.web.report3d_run import Kind, Run3D, read_3d_run
+from relion4plugin.web.sections import course_section, inputs_section
+from relion4plugin.web.wording import angstrom, duration, number
+
+CURVES = (
+    Curve("Resolution", "Å", (("resolution", "resolution"),)),
+    Curve("Image size used", "px", (("current_size", "current size"),), integers=True),
+    Curve("Angles", "degrees", (("angular_step", "step"), ("accuracy_rotation", "accuracy"))),
+    Curve("Offsets", "Å", (("offset_step", "step"), ("accuracy_translation", "accuracy"), ("offset_range", "range"))),
+    Curve("Confidence of the poses", "mean largest probability", (("ave_pmax", "Pmax"),)),
+    Curve("Step size", "", (("stepsize", "step size"),)),
+    Curve("Regularisation T", "", (("tau2_fudge", "T"),)),
+    Curve("Particles per iteration", "", (("subset_size", "particles"),), integers=True),
+    Curve(LIKELIHOOD, "per particle", (("log_likelihood", "log-likelihood"),), from_zero=False),
+    Curve("Spread of the offsets", "Å", (("sigma_offset", "sigma"),)),
+    Curve("Changes of orientation", "degrees", (("changed_orientations", "orientation"),)),
+    Curve("Changes of offset", "Å", (("changed_offsets", "offset"),)),
+    Curve("Changes of class", "share of particles", (("changed_classes", "class"),)),
+    Curve("Time per iteration", "seconds", (("seconds", "wall clock"), ("cpu_seconds", "CPU"))),
+)
+FOOTER = (
+    "Slices pass through the origin, voxel N/2; projections are means along the axis. The three slices of a map share one grey scale, "
+    "and so do its projections. Rows and columns are (y, x) across z, (z, x) across y and (z, y) across x. "
+    "Distribution: share of the posterior weight. Made by relion4plugin."
+)
+
+
+def write_report(run_dir: Path | str, out_path: Path | str | None = None) -> Path:
+    """Write the report of a run directory: of its final files, or else of the newest finished iteration.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Directory with ``run_itNNN_model.star`` and its companions, of this program or of RELION.
+    out_path : Path, optional
+        The HTML file; ``report.html`` in the run directory by default. It is replaced atomically.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    UserError
+        If the directory holds no 3D run, a companion file is missing, or the report cannot be written.
+    """
+    run = read_3d_run(Path(run_dir))
+    target = Path(out_path) if out_path is not None else Path(run_dir) / "report.html"
+    atomic_write_text(target, report_html(run))
+    return target
+
+
+def report_html(run: Run3D) -> str:
+    """Return the whole page of one run as HTML text."""
+    parts = [
+        f"<header><h1>{escape(run.kind.value)}</h1><p>{escape(str(run.directory))}</p></header>",
+        _remarks(run),
+        _summary(run),
+        *(["<h2>Verdict</h2>", verdict_section(run, run.verdict)] if run.verdict else []),
+        *_maps(run),
+        "<h2>How the run went</h2>",
+        course_section(run, CURVES, _marks(run)),
+        "<h2>Input and settings</h2>",
+        inputs_section(run),
+        f"<footer>{FOOTER}</footer>",
+    ]
+    return document(f"{run.kind.value}: {run.directory.name}", "\n".join(part for part in parts if part))
+
+
+def _remarks(run: Run3D) -> str:
+    if run.finished:
+        return ""
+    of = "" if run.kind is Kind.REFINEMENT else f" of {run.n_iterations}"
+    text = f"The run is in progress or was stopped: iteration {run.iteration}{of} is shown."
+    if run.algorithm == "VDAM":
+        text += " Particle counts and directions are those of the particles visited so far; the last iteration visits all of them."
+    return note(text, warning=True)
+
+
+def _summary(run: Run3D) -> str:
+    filled = int((run.counts > 0).sum())
+    total = f"{run.iteration}" if run.kind is Kind.REFINEMENT else f"{run.iteration} of {run.n_iterations}"
+    state = ("converged" if run.finished else "not converged") if run.kind is Kind.REFINEMENT else run.algorithm
+    figures = [
+        figure("Particles", f"{run.n_particles:,}", f"{run.n_micrographs:,} micrographs" if run.n_micrographs else ""),
+        figure("Resolution", angstrom(run.results.current_resolution), "FSC 0.143 between halves" if run.finished and run.refinement else ""),
+        figure("Iterations", total, state),
+        figure("Symmetry", run.symmetry, f"T = {run.tau2_fudge:g}"),
+        figure("Box", f"{run.results.box} px", f"{run.results.pixel_size:g} Å/px"),
+    ]
+    if run.n_classes > 1:
+        figures.insert(1, figure("Classes", f"{filled} of {run.n_classes}", "populated"))
+    step = run.angular_step
+    accuracy = [a for a in run.results.classes["accuracy_rotations"] if math.isfinite(a) and a < 999]
+    if step is not None:
+        figures.append(figure("Angular step", f"{step:.2g}°", f"accuracy {min(accuracy):.2g}°" if accuracy else ""))
+    wall, cpu = run.total("seconds"), run.total("cpu_seconds")
+    if wall is not None:
+        figures.append(figure("Time", duration(wall), "wall clock" + (f", {duration(cpu)} CPU" if cpu is not None else "")))
+    return f'<dl class="figures">{"".join(figures)}</dl>'
+
+
+def _maps(run: Run3D) -> list[str]:
+    """Headings and cards of all maps, most important first."""
+    if run.refinement is not None:
+        return _refinement_maps(run)
+    parts = []
+    if run.initial_map is not None:
+        words = run.verdict.symmetry if run.verdict else ""
+        parts += ["<h2>Initial model</h2>", volume_card(run.initial_map, run.initial_map.name, f"symmetry {words}" if words else "")]
+    parts.append("<h2>Classes, most populated first</h2>" if run.n_classes > 1 else "<h2>Map</h2>")
+    largest = max(float(run.distribution.max()), 1e-12)
+    for k in run.order:
+        count, share = int(run.counts[k]), float(run.distribution[k])
+        detail = f"{count:,} particles · {100 * share:.1f} % · {angstrom(float(run.class_resolution[k]))}"
+        side = sphere_figure(run.directions[k], f"Directions of class {k + 1}")
+        parts.append(volume_card(run.results.maps[k], f"Class {k + 1}", detail, side, share / largest if run.n_classes > 1 else None))
+    parts.append(f'<div class="charts">{ssnr_card(run)}</div>')
+    if run.n_classes > 1:
+        parts.append(folded("Class table", _class_table(run)))
+    return parts
+
+
+def _refinement_maps(run: Run3D) -> list[str]:
+    refinement = run.refinement
+    assert refinement is not None
+    side = sphere_figure(run.directions[0], "Directions of all particles")
+    parts = ["<h2>Maps</h2>"]
+    if refinement.converged:
+        detail = f"both halves · {angstrom(run.results.current_resolution)}"
+        parts.append(volume_card(refinement.maps[0], "Final map", detail, side))
+        side = ""
+    kind = "unfiltered" if refinement.converged else "regularised"
+    for half, path in enumerate(refinement.half_maps, start=1):
+        parts.append(volume_card(path, f"Half {half}", kind, side if half == 1 else ""))
+    return [*parts, "<h2>Correlation between the halves</h2>", refinement_cards(run)]
+
+
+def _class_table(run: Run3D) -> str:
+    header = ("Class", "Particles", "Particles (%)", "Distribution (%)", "Resolution (Å)", "Accuracy rotations (°)", "Accuracy offsets (Å)")
+    total, classes = max(int(run.counts.sum()), 1), run.results.classes
+    rows = [
+        (
+            str(k + 1),
+            f"{int(run.counts[k]):,}",
+            f"{100 * int(run.counts[k]) / total:.2f}",
+            f"{100 * float(run.distribution[k]):.2f}",
+            number(float(run.class_resolution[k]), 1),
+            number(float(classes["accuracy_rotations"][k]), 1),
+            number(float(classes["accuracy_translations"][k]), 2),
+        )
+        for k in run.order
+    ]
+    return table(header, rows)
+
+
+def _marks(run: Run3D) -> list[Mark]:
+    """Iterations at which something changed for good: local searches began, the run converged."""
+    marks = []
+    for key, text in (("local", "local angular searches begin"), ("converged", "converged")):
+        first = next((r for r in run.records if r.get(key)), None)
+        if first is not None:
+            marks.append(Mark(float(first["iteration"]), f"iteration {first['iteration']}: {text}"))
+    return marks
