@@ -10,8 +10,9 @@ import os
 import time
 from pathlib import Path
 
-from relion4plugin.cli.class2d import with_report
+from relion4plugin.cli.class2d import write_report_2d
 from relion4plugin.cli.progress import terminal_progress
+from relion4plugin.cli.refinement import with_report
 from relion4plugin.errors import UserError
 from relion4plugin.jobs import class2d, simulate_particles
 
@@ -44,7 +45,8 @@ def main(args: argparse.Namespace) -> int:
         nr_threads=os.cpu_count() or 1,
         random_seed=1,
     )
-    outputs = with_report(class2d.run(parameters, args.o / "class2d", progress, overwrite=True), args.o / "class2d")
+    job = args.o / "class2d"
+    outputs = with_report(class2d.run(parameters, job, progress, overwrite=True), job, write_report_2d)
     print(f"simulated and classified {simulation.n_particles} particles in {time.monotonic() - begin:.0f} s")
     print(f"class averages: {outputs.classes}\nopen in a browser: {outputs.report}")
     return 0

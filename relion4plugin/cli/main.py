@@ -17,6 +17,12 @@ COMMANDS = {
     "doctor": ("doctor", "check this installation: versions, GPU, Scipion, RELION"),
     "simulate particles": ("simulate_particles", "make particle stacks with known truth"),
     "class2d": ("class2d", "2D classification by VDAM or EM"),
+    "initialmodel": ("initialmodel", "initial 3D model from particles alone, by VDAM"),
+    "class3d": ("class3d", "3D classification by EM or VDAM"),
+    "refine3d": ("refine3d", "auto-refinement of a 3D map from two independent halves"),
+    "mask": ("mask", "soft solvent mask from a map"),
+    "postprocess": ("postprocess", "resolution and sharpened map from two half maps"),
+    "localres": ("localres", "local resolution and locally filtered map"),
     "report": ("report", "one HTML file about a 2D classification"),
     "reference": ("reference", "write the reference pages of all options"),
 }

@@ -11,18 +11,28 @@ import sys
 from pathlib import Path
 
 from relion4plugin.files.atomic import atomic_write_text
-from relion4plugin.jobs.class2d import Class2DParameters
+from relion4plugin.jobs.class2d_parameters import Class2DParameters
+from relion4plugin.jobs.class3d_parameters import Class3DParameters
+from relion4plugin.jobs.initialmodel_parameters import InitialModelParameters
 from relion4plugin.jobs.parameters import fields_of, reference_page
+from relion4plugin.jobs.refine3d_parameters import Refine3DParameters
 from relion4plugin.jobs.simulate_particles import SimulateParticlesParameters
+
+_NAMES = (
+    "The first name of each option is that of RELION's job.star, so that a job.star is a "
+    "parameter set (`--job_star FILE`); the others are those of RELION's program."
+)
 
 # page -> command, declaration, introduction
 _PAGES: dict[str, tuple[str, type, str]] = {
     "class2d.md": (
         "class2d",
         Class2DParameters,
-        "2D classification by VDAM or EM. The first name of each option is that of RELION's job.star, so that a job.star is a "
-        "parameter set (`--job_star FILE`); the others are those of RELION's program.",
+        f"2D classification by VDAM or EM. {_NAMES}",
     ),
+    "initialmodel.md": ("initialmodel", InitialModelParameters, f"Initial 3D model from particles alone, by VDAM. {_NAMES}"),
+    "class3d.md": ("class3d", Class3DParameters, f"3D classification by EM or VDAM. {_NAMES}"),
+    "refine3d.md": ("refine3d", Refine3DParameters, f"Auto-refinement of a 3D map from two independent halves. {_NAMES}"),
     "simulate_particles.md": (
         "simulate particles",
         SimulateParticlesParameters,
@@ -72,7 +82,7 @@ def _option_rows(parser: argparse.ArgumentParser, declared: set[str]) -> list[st
     for action in parser._actions:
         names = action.option_strings or [action.metavar if isinstance(action.metavar, str) else action.dest]
         scaled = action.dest.endswith("_scaled") or f"--{action.dest}" in declared
-        if not scaled and action.dest != "help":
+        if not scaled and action.dest != "help" and action.help != argparse.SUPPRESS:
             rows.append(f"| {'<br>'.join(f'`{n}`' for n in names)} | {action.help} |")
     return rows
 

@@ -168,11 +168,11 @@ def read_3d_results(run: str | os.PathLike[str], iteration: int | None = None) -
         raise UserError(f"{sibling(model, 'data')}: no such file; expected the particles that belong to {model.name}")
     blocks = read_star(model)
     general = single_row(blocks, "model_general", model, _WHAT)
+    if int(general.get("rlnReferenceDimensionality", 2)) != 3:
+        raise UserError(f"{model}: the references have 2 dimensions; give the folder of a 3D refinement")
     for label in ("rlnPixelSize", "rlnCurrentResolution", "rlnOriginalImageSize"):
         if label not in general:
             raise UserError(f"{model}: data_model_general has no {label}; expected {_WHAT}")
-    if int(general.get("rlnReferenceDimensionality", 3)) != 3:
-        raise UserError(f"{model}: the references have 2 dimensions; give the folder of a 3D refinement")
     table = rows(blocks, "model_classes", ("rlnReferenceImage", "rlnClassDistribution", "rlnEstimatedResolution"), model, _WHAT)
     common: dict[str, Any] = {
         "iteration": _final_iteration(model) if state.iteration is None else state.iteration,

@@ -22,6 +22,7 @@ from relion4plugin.jobs.refinement_job import (
     PARTICLES_NODE,
     JobRun,
     job_directory,
+    moment_bytes,
     read_input,
     resume_of,
     volume_bytes,
@@ -153,10 +154,7 @@ def relion_command(parameters: Class3DParameters, out_dir: Path) -> list[str]:
     """Return the words of RELION's own command for the same job (RELION 4.0 options)."""
     p = parameters
     words = [*relion_start(p, out_dir), "--iter", str(n_iterations(p)), "--pad", "1" if p.do_pad1 else "2", "--oversampling", "1"]
-    if not p.fn_cont:
-        words += [] if p.ref_correct_greyscale else ["--firstiter_cc"]
-        words += ["--trust_ref_size"] if p.trust_ref_size else []
-    skipped = {"nr_iter_grad"}
+    skipped = {"nr_iter_grad"} | (set() if p.ini_high > 0 else {"ini_high"})
     if not p.dont_skip_align:
         skipped |= {"sampling", "offset_range", "offset_step"}
     if not (p.dont_skip_align and p.do_local_ang_searches):
@@ -212,6 +210,6 @@ def run(
 def needed_bytes(parameters: Class3DParameters, n_particles: int, box_size: int) -> int:
     """Estimate the size of all files of a run, for the check of free disk space."""
     p = parameters
-    maps = volume_bytes(box_size, p.nr_classes, 1 if p.do_pad1 else 2, moments=p.do_grad)
     writes = p.nr_iter_grad // p.grad_write_iter + 2 if p.do_grad else p.nr_iter + 1
-    return writes * (maps + 500 * n_particles)
+    moments = moment_bytes(box_size, p.nr_classes, 1 if p.do_pad1 else 2) if p.do_grad else 0
+    return writes * (volume_bytes(box_size, p.nr_classes) + 500 * n_particles) + moments

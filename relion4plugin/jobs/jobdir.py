@@ -17,7 +17,16 @@ from relion4plugin.progress import Progress
 
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
 SUCCESS, FAILURE, ABORTED = (f"RELION_JOB_EXIT_{state}" for state in ("SUCCESS", "FAILURE", "ABORTED"))
-_RESULT_PATTERNS = ("run_it[0-9]*", "run_unmasked_classes.mrcs", "run_iterations.jsonl", "report.html")
+_RESULT_PATTERNS = (
+    "run_it[0-9]*",
+    "run_[a-z]*.star",
+    "run_class*.mrc",
+    "run_half*",
+    "run_unmasked_classes.mrcs",
+    "run_iterations.jsonl",
+    "initial_model.*",
+    "report.html",
+)
 
 
 class AbortRequested(KeyboardInterrupt):
@@ -42,7 +51,7 @@ def prepare_output(out_dir: Path, needed_bytes: int, overwrite: bool, continuing
         raise UserError(
             f"{parent} has {free / 2**30:.2f} GiB free but the run may write {needed_bytes / 2**30:.2f} GiB: make room or give another --o"
         )
-    present = [path for pattern in _RESULT_PATTERNS for path in sorted(out_dir.glob(pattern))]
+    present = list(dict.fromkeys(path for pattern in _RESULT_PATTERNS for path in sorted(out_dir.glob(pattern))))
     if present and not continuing and not overwrite:
         raise UserError(
             f"{out_dir} holds results of an earlier run ({present[0].name}): give another --o, --continue that run, or --overwrite it"

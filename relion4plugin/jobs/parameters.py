@@ -31,8 +31,9 @@ class ParameterField:
     """Everything that is known about one parameter.
 
     `option` is RELION's command-line flag (``--tau2_fudge``); RELION's value is `option_scale` times ours, for its coarse
-    steps, or with `option_index` the position of ours in `choices`, counted from 0 (``--healpix_order``). `short` are more names on our command line, `negated` those that switch a Yes/No parameter off.
-    `relion` is false for parameters that RELION's job.star does not have. `pattern` marks a file name.
+    steps, or with `option_index` the position of ours in `choices`, counted from 0 (``--healpix_order``).
+    `short` are more names on our command line, `negated` those that switch a Yes/No parameter off. `relion` is false for
+    parameters that RELION's job.star does not have. `pattern` marks a file name.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Auto-refinement of two independent halves as a job: checks, run, engine settings and RELION's command line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relion4plugin.errors import UserError
@@ -56,7 +56,8 @@ _USUAL_ITERATIONS = 30  # for the estimate of disk space; a run ends when it has
 class Refine3DOutputs:
     """Files of a finished run; `report` is the HTML page, None until a face has written one.
 
-    `map` is reconstructed from all particles and filtered, `half1` and `half2` are the unfiltered maps of the halves.
+    `map` is reconstructed from all particles and filtered, `half1` and `half2` are the unfiltered maps of the halves. Where
+    `converged` is false the run ended at its last iteration: its two half maps are filtered, and `map` is the first of them.
     """
 
     data_star: Path
@@ -66,6 +67,7 @@ class Refine3DOutputs:
     half1: Path
     half2: Path
     iterations: Path
+    converged: bool = True
     report: Path | None = None
 
 
@@ -151,7 +153,7 @@ def validate(parameters: Refine3DParameters) -> tuple[str, ...]:
     check_maps(p)
     remarks = [*reference_remarks(p), *gpu_remarks(p)]
     if _starts_local(p) and not p.fn_cont:
-        remarks.append(f"local searches from the first iteration on: sampling is {p.sampling} and auto_local_sampling {p.auto_local_sampling}")
+        remarks.append(f"local searches from the first iteration on: sampling {p.sampling}, auto_local_sampling {p.auto_local_sampling}")
     return tuple(remarks)
 
 
@@ -169,8 +171,6 @@ def relion_command(parameters: Refine3DParameters, out_dir: Path) -> list[str]:
         skipped = {name for name in Refine3DParameters.__dataclass_fields__ if name not in kept}
         return words + relion_words(p, skipped, vdam=False) + relion_gpu(p)
     words += ["--auto_refine", "--split_random_halves", "--oversampling", "1"]
-    words += [] if p.ref_correct_greyscale else ["--firstiter_cc"]
-    words += ["--trust_ref_size"] if p.trust_ref_size else []
     skipped = {"low_resol_join_halves"} | (set() if p.ini_high > 0 else {"ini_high"})
     words += ["--low_resol_join_halves", f"{p.low_resol_join_halves:g}"]
     return words + relion_words(p, skipped, vdam=False) + relion_gpu(p)
@@ -218,12 +218,22 @@ def run(
     with job_directory(JobRun(JOB_TYPE, "refine3d", parameters, out_dir, nodes, needed), progress, job_star, overwrite) as told:
         from relion4plugin.refinement.engine import refine
 
-        refine(engine_settings, particles, out_dir, told, resume=resume_of(parameters))
-    return outputs
+        result = refine(engine_settings, particles, out_dir, told, resume=resume_of(parameters))
+    half1, half2 = result.half_maps
+    return replace(
+        outputs,
+        data_star=result.data_star,
+        model_star=result.model_star,
+        optimiser_star=result.optimiser_star,
+        map=result.classes,
+        half1=half1,
+        half2=half2,
+        converged=half1 == outputs.half1,
+    )
 
 
 def needed_bytes(parameters: Refine3DParameters, n_particles: int, box_size: int) -> int:
     """Estimate the size of all files of a run, for the check of free disk space."""
-    halves = volume_bytes(box_size, 2, 1 if parameters.do_pad1 else 2, moments=False)
+    halves = volume_bytes(box_size, 2)
     writes = min(parameters.nr_iter, _USUAL_ITERATIONS) + 1
     return writes * (halves + 500 * n_particles) + 2 * halves

@@ -220,4 +220,4 @@ def check_poses(particles: "ParticleSet", why: str) -> None:
     """
     missing = [label for label in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi") if label not in particles.table]
     if missing:
-        raise UserError(f"{why} needs the orientations of the particles, but {particles.source} has no {missing[0]}: give refined particles")
+        raise UserError(f"{why} needs the orientations of the particles, but {particles.source} has no {missing[0]}: refine them first")

@@ -76,11 +76,15 @@ def _data_star(optimiser: Path) -> Path:
     raise UserError(f"--continue {optimiser}: its data file {named or beside} does not exist; put it beside the optimiser file")
 
 
-def volume_bytes(box_size: int, n_maps: int, padding: int, moments: bool) -> int:
-    """Return the size of the maps of one iteration, with the moments of their padded transforms for VDAM."""
+def volume_bytes(box_size: int, n_maps: int) -> int:
+    """Return the size of maps on disk."""
+    return n_maps * 4 * box_size**3
+
+
+def moment_bytes(box_size: int, n_maps: int, padding: int) -> int:
+    """Return the most that the moments of a gradient descent in 3D take: those of three iterations at a time."""
     size = padding * box_size
-    half_transform = size * size * (size // 2 + 1) * 8
-    return n_maps * (4 * box_size**3 + (3 * half_transform if moments else 0))
+    return 3 * n_maps * 20 * size * size * (size // 2 + 1)  # two complex and one real number of four bytes per part
 
 
 @contextmanager

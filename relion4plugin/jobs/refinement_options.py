@@ -59,7 +59,7 @@ NOT_IN_3D = {
 _SKIPPED_WORDS = {"fn_img", "fn_cont", "nr_iter", "use_gpu", "gpu_ids"}
 _NOT_WHEN_CONTINUING = {  # these belong to the state that is read back
     "do_ctf_correction", "ctf_intact_first_peak", "nr_classes", "flatten_solvent", "do_zero_mask", "do_norm", "do_scale",
-    "fn_ref", "ini_high", "sym_name",
+    "do_solvent", "fn_ref", "ref_correct_greyscale", "trust_ref_size", "ini_high", "sym_name",
 }  # fmt: skip
 # RELION's job always gives these, its program has other defaults.
 _ALWAYS = ("pad", "class_inactivity_threshold", "grad_write_iter")

@@ -57,11 +57,11 @@ _SHARED: dict[str, Callable[..., Any]] = {
         help="Soft mask (0 to 1) in the box of the particles, applied to the maps; without it a sphere of the mask diameter.",
     ),
     "ref_correct_greyscale": partial(
-        parameter, default=False, label="Reference is on absolute greyscale", section=REFERENCE,
+        parameter, default=False, label="Reference is on absolute greyscale", section=REFERENCE, negated=("--firstiter_cc",),
         help="Yes for a map reconstructed from these particles; No compares by cross-correlation in the first iteration.",
     ),
     "trust_ref_size": partial(
-        parameter, default=True, label="Rescale the reference if needed", section=REFERENCE,
+        parameter, default=True, label="Rescale the reference if needed", section=REFERENCE, option="--trust_ref_size",
         help="Yes brings a reference of another box or pixel size to that of the particles; No refuses it.",
     ),
     "ini_high": partial(

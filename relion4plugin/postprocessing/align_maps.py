@@ -4,22 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
-import scipy.spatial.transform
 
 from relion4plugin.errors import UserError
-from relion4plugin.geometry.euler import angular_distance, euler_to_matrix
-from relion4plugin.geometry.healpix import directions
+from relion4plugin.geometry.euler import angular_distance
 from relion4plugin.geometry.symmetry import point_group
 from relion4plugin.imaging.filters import fsc, resolution_at
 from relion4plugin.imaging.masks import soft_sphere
 from relion4plugin.imaging.volumes import mirror_volume, resample_volume, rotate_volume
-from relion4plugin.postprocessing.fourier_samples import SPHERE, FourierMap, Frequencies, half_sphere, kernels, masked, shell_power, working_map
+from relion4plugin.postprocessing.fourier_samples import SPHERE, FourierMap, agreed_shells, half_sphere, kernels, masked, shell_power, working_map
+from relion4plugin.postprocessing.orientations import orientation_grid, turn
 from relion4plugin.postprocessing.shift_search import COARSE_SHELL, best_shifts
 
 _COARSE_ORDER = 2  # HEALPix order: orientations 15 degrees apart
 _KEPT = 24  # orientations of the coarse search that are refined
 _FINALISTS = 4
-_NOISE_FSC = 0.143  # shells beyond the first one below carry no weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +72,6 @@ class _Pose:
     hand: int
 
 
-def orientation_grid(order: int, operators: np.ndarray) -> np.ndarray:
-    """Rotations that sample SO(3) evenly, of those that a point group makes equal only the smallest one.
-
-    Parameters
-    ----------
-    order : int
-        HEALPix order of the directions; in-plane angles are as far apart as the directions.
-    operators : float (m, 3, 3)
-        Point group of what the rotations lead to: A and ``R A`` are equal.
-
-    Returns
-    -------
-    float64 (n, 3, 3)
-    """
-    rot, tilt = directions(order)
-    n_psi = round(360 / (58.6 / 2**order))
-    psi = np.arange(n_psi) * 360.0 / n_psi
-    # the start of the psi circle differs between directions, so that grids do not line up along meridians
-    matrices = euler_to_matrix(rot[:, None], tilt[:, None], psi[None, :] - rot[:, None]).reshape(-1, 3, 3)
-    traces = np.einsum("gij,nji->ng", operators, matrices)
-    return matrices[traces[:, 0] >= traces.max(axis=1) - 1e-9]
-
-
 class _Target:
     """The reference's samples and the weights of the frequencies, for one pair of maps."""
 
@@ -111,11 +86,6 @@ class _Target:
     def weights(self, shells: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Weights of frequencies: the share of each shell, with the amplitudes of both maps made flat."""
         return (self.whitening * share)[shells].astype(np.float32)
-
-
-def turn(vector: np.ndarray) -> np.ndarray:
-    """Rotation matrix of a rotation vector (radians)."""
-    return np.asarray(scipy.spatial.transform.Rotation.from_rotvec(vector).as_matrix())
 
 
 def _refine(target: _Target, moving: FourierMap, pose: _Pose, last_shell: int, share: np.ndarray, step: float) -> _Pose:
@@ -150,17 +120,6 @@ def _curve(target: _Target, moving: FourierMap, pose: _Pose) -> np.ndarray:
     return cross / np.sqrt(np.maximum(power, 1e-30))
 
 
-def _share(curve: np.ndarray) -> np.ndarray:
-    """Weight of each shell, from how far two maps agree: none beyond the first two shells that do not."""
-    smooth = np.convolve(np.pad(curve[1:], 1, mode="edge"), np.ones(3) / 3, mode="valid")
-    below = np.flatnonzero(smooth < _NOISE_FSC)
-    share = np.clip(smooth, 0.0, 0.95)
-    if below.size:
-        share[below[0] :] = 0.0
-    share[:2] = np.maximum(share[:2], _NOISE_FSC)
-    return np.concatenate([[0.0], share / (1 - share**2)])
-
-
 def _search(moving: np.ndarray, reference: np.ndarray, mirror: bool, symmetry: str) -> _Pose:
     """Global search on masked working maps; the pose's shift is in boxes."""
     last = reference.shape[0] // 2 - 1
@@ -177,9 +136,9 @@ def _search(moving: np.ndarray, reference: np.ndarray, mirror: bool, symmetry: s
         poses += [_Pose(float(scores[i]), grid[i], shifts[i], hand) for i in np.argsort(-scores)[:_KEPT]]
     poses = [_refine(target, hands[pose.hand], pose, first, broad, 6.0) for pose in poses]
     finalists = _distinct(poses)
-    share = _share(np.max([_curve(target, hands[pose.hand], pose) for pose in finalists], axis=0))
+    share = agreed_shells(np.max([_curve(target, hands[pose.hand], pose) for pose in finalists], axis=0))
     best = max((_refine(target, hands[pose.hand], pose, min(16, last), share, 2.0) for pose in finalists), key=lambda pose: pose.score)
-    share = _share(_curve(target, hands[best.hand], best))
+    share = agreed_shells(_curve(target, hands[best.hand], best))
     return _refine(target, hands[best.hand], best, int(np.flatnonzero(share)[-1]), share, 0.5)
 
 

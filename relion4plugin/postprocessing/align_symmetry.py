@@ -1,128 +1,119 @@
-"""A map brought to the axes of its point group, without any target: the map is compared with its own turned copies."""
+"""A map brought to the axes of its point group, and averaged over it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 
 from relion4plugin.errors import UserError
-from relion4plugin.geometry.euler import angular_distance
 from relion4plugin.geometry.symmetry import point_group, symmetry_axes
 from relion4plugin.imaging.filters import fsc
-from relion4plugin.imaging.volumes import centre_of_mass, resample_volume, rotate_volume, symmetrise_volume
-from relion4plugin.postprocessing.align_maps import orientation_grid, turn
-from relion4plugin.postprocessing.axis_table import AxisTable, axis_table
-from relion4plugin.postprocessing.fourier_samples import FourierMap, Frequencies, half_sphere, kernels, masked, working_map
-from relion4plugin.postprocessing.shift_search import COARSE_SHELL
+from relion4plugin.imaging.volumes import check_cube, resample_volume, rotate_volume, symmetrise_volume
+from relion4plugin.postprocessing.self_comparison import SelfComparison, search_axes, sharpen_axes
+from relion4plugin.postprocessing.symmetry_evidence import Evidence, symmetry_evidence
 
-_ORDER = 3  # HEALPix order: orientations 7.3 degrees apart
-_KEPT = 12  # orientations of the coarse search that are refined
-_FINALISTS = 3
+SMALLEST_BOX = 16  # voxels
 
 
 @dataclass(frozen=True, eq=False)
-class AxisPose:
-    """Where the axes of a point group lie in a map.
+class SymmetryAlignment:
+    """A map with the axes of a point group in their standard places.
 
     Attributes
     ----------
-    score : float
-        Weighted agreement of the map with its turned copies.
+    symmetry : str
+        The point group.
+    volume : float32 (N, N, N)
+        The aligned map.
+    symmetrised : float32 (N, N, N)
+        Its average over the group.
     rotation : float64 (3, 3)
-        A, which turns the map to the group's axes.
-    centre : float64 (3,)
-        Common point of the axes, x, y, z in boxes from the map's origin.
+        A: density at q of the input lies at ``A q + shift``.
+    shift : float64 (3,)
+        x, y, z in voxels.
+    cost : float
+        Squared difference between the two maps as a part of the aligned map's power: smaller is better, 0 is perfect.
+    evidence : Evidence
+        Whether the symmetry is there.
+    fsc : float64 (N//2+1,)
+        Fourier shell correlation of the two maps. The average contains the map itself, so that even without any symmetry it is
+        about the square root of 1 / order.
     """
 
-    score: float
+    symmetry: str
+    volume: np.ndarray
+    symmetrised: np.ndarray
     rotation: np.ndarray
-    centre: np.ndarray
+    shift: np.ndarray
+    cost: float
+    evidence: Evidence
+    fsc: np.ndarray
 
 
-class SelfComparison:
-    """A map's transform less its spherical average, for comparisons with its own turned copies."""
+def check_map(volume: np.ndarray, what: str) -> None:
+    """Check that a map can be searched for symmetry.
 
-    def __init__(self, volume: np.ndarray) -> None:
-        last = volume.shape[0] // 2 - 1
-        self.fourier = FourierMap(masked(volume), last).without_sphere()
-        self.frequencies = half_sphere(last)
-        self.broad = np.exp(-((np.arange(last + 1) / 6.0) ** 2))
-        self.broad[0] = 0
-
-    def curve(self, operators: np.ndarray, pose: AxisPose, frequencies: Frequencies) -> np.ndarray:
-        """Mean correlation per shell between the map and its copies turned by every operator but the first."""
-        together, apart = np.zeros((2, len(frequencies.counts)))
-        kernels().symmetry_sums(
-            self.fourier.grid,
-            frequencies.points,
-            frequencies.shells,
-            np.ascontiguousarray(operators, dtype=np.float32),
-            pose.rotation.astype(np.float32),
-            pose.centre.astype(np.float32),
-            together,
-            apart,
-        )
-        return (together / np.maximum(apart, 1e-30) - 1) / (len(operators) - 1)
-
-    def refine(self, operators: np.ndarray, pose: AxisPose, last_shell: int, share: np.ndarray, step: float) -> AxisPose:
-        """Climb to the nearest maximum of the weighted curve; `step` in degrees."""
-        frequencies = _asymmetric_unit(self.frequencies.up_to(last_shell), operators)
-        weights = share[: last_shell + 1] * np.bincount(frequencies.shells, minlength=last_shell + 1)
-        weights /= weights.sum()
-        angle, move = np.deg2rad(step), np.deg2rad(step) / 4
-        # about and along a single axis nothing changes
-        free = np.array([0, 1, 3, 4]) if len(symmetry_axes(operators)) == 1 else np.arange(6)
-
-        def place(x: np.ndarray) -> AxisPose:
-            full = np.zeros(6)
-            full[free] = x
-            rotation = turn(angle * full[:3]) @ pose.rotation
-            return AxisPose(0.0, rotation, pose.centre + move * (full[3:] @ rotation))
-
-        def loss(x: np.ndarray) -> float:
-            return -float(weights @ self.curve(operators, place(x), frequencies))
-
-        start = np.vstack([np.zeros(len(free)), np.eye(len(free))])
-        options = {"initial_simplex": start, "xatol": 0.02, "fatol": 1e-6, "maxfev": 300}
-        found = scipy.optimize.minimize(loss, start[0], method="Nelder-Mead", options=options)
-        return replace(place(found.x), score=-float(found.fun))
+    Raises
+    ------
+    UserError
+        If it is no cube, too small, constant, or has values that are not numbers.
+    """
+    shape = " x ".join(str(edge) for edge in volume.shape[::-1])
+    if volume.ndim != 3 or len(set(volume.shape)) != 1:
+        raise UserError(f"{what}: {shape} voxels, expected a cube; give a map with equal edges")
+    if volume.shape[0] < SMALLEST_BOX:
+        raise UserError(f"{what}: {shape} voxels, expected an edge of at least {SMALLEST_BOX}; give a larger map")
+    if not np.isfinite(volume).all():
+        raise UserError(f"{what}: it has values that are not numbers; give another map")
+    if float(np.ptp(volume)) == 0:
+        raise UserError(f"{what}: all voxels are {float(volume.flat[0]):g}, expected a map; give another one")
 
 
-def _asymmetric_unit(frequencies: Frequencies, operators: np.ndarray) -> Frequencies:
-    """Frequencies of which all others are images under the group (and inversion): the rest of the sums is the same."""
-    away = np.array([0.361, 0.487, 0.795])  # no axis of any group
-    images = (frequencies.points.astype(np.float64) @ np.swapaxes(operators, 1, 2)) @ away  # (m, P)
-    kept = np.flatnonzero(np.abs(images[0]) >= np.abs(images).max(axis=0) - 1e-6)
-    return Frequencies(np.ascontiguousarray(frequencies.points[kept]), np.ascontiguousarray(frequencies.shells[kept]))
+def align_symmetry(
+    volume: np.ndarray, pixel_size: float, symmetry: str, *, keep_centre: bool = False, resolution: float = 0.0
+) -> SymmetryAlignment:
+    """Turn and move a map so that its symmetry axes lie where the point group has them.
 
-
-def search_axes(comparison: SelfComparison, operators: np.ndarray, table: AxisTable) -> AxisPose:
-    """Find where the axes of a point group lie in a map.
+    No target is needed: the map is compared with its own turned copies. Self-agreement about all axes 7 degrees apart, with
+    all shifts, gives the first orientations; the best are refined, rotation and centre, on more and more shells. Which hand the
+    map has and which end of a polar axis is up stay undetermined; along a single axis the centre of mass comes to the origin.
 
     Parameters
     ----------
-    comparison : SelfComparison
-        The map.
-    operators : float (m, 3, 3)
-        The point group, which has at least one axis.
-    table : AxisTable
-        Of the map, with the folds of the group.
+    volume : numpy.ndarray
+        float (N, N, N).
+    pixel_size : float
+        A per voxel.
+    symmetry : str
+        Point group (`geometry.symmetry.point_group` says where its axes are). C1 leaves the map as it is.
+    keep_centre : bool
+        The axes pass through the map's origin already.
+    resolution : float
+        A; finer detail is not compared. 0 compares all.
 
     Returns
     -------
-    AxisPose
+    SymmetryAlignment
+
+    Raises
+    ------
+    UserError
+        If the map cannot be searched or there is no such point group.
     """
-    grid = orientation_grid(_ORDER, operators)
-    scores = table.judge(operators, grid)
-    poses: list[AxisPose] = []
-    for i in np.argsort(-scores):
-        if all(angular_distance(operators @ grid[i], pose.rotation).min() > 12 for pose in poses):
-            poses.append(AxisPose(float(scores[i]), grid[i], table.centre(operators, grid[i])))
-        if len(poses) == _KEPT:
-            break
-    last = comparison.fourier.last_shell
-    first = min(COARSE_SHELL, last)
-    poses = [comparison.refine(operators, pose, first, comparison.broad, 4.0) for pose in poses]
-    poses = sorted(poses, key=lambda pose: -pose.score)[:_FINALISTS]
-    poses = [comparison.refine(operators, pose, min(16, last), comparison.broad, 1.0) for pose in poses]
-    return max(poses, key=lambda pose: pose.score)
+    operators = point_group(symmetry)
+    check_map(volume, "symmetry")
+    n = check_cube(volume)
+    if len(operators) == 1:
+        same = np.array(volume, dtype=np.float32)
+        return SymmetryAlignment(symmetry, same, same, np.eye(3), np.zeros(3), 0.0, Evidence(1.0, 1.0, 1.0), np.ones(n // 2 + 1))
+    comparison = SelfComparison(volume, pixel_size, keep_centre=keep_centre, resolution=resolution)
+    table = comparison.table({fold for fold, _ in symmetry_axes(operators)})
+    pose = sharpen_axes(comparison, operators, search_axes(comparison, operators, table))
+    shift = -n * (pose.rotation @ (comparison.origin + pose.centre))
+    aligned = rotate_volume(volume, pose.rotation, shift)
+    average = symmetrise_volume(aligned, operators)
+    power = float(np.sum(aligned * aligned, dtype=np.float64))
+    cost = float(np.sum((aligned - average) ** 2, dtype=np.float64)) / max(power, 1e-30)
+    even = n - n % 2
+    curve = np.asarray(fsc(*(resample_volume(map_, pixel_size, even, pixel_size) for map_ in (aligned, average))))
+    evidence = symmetry_evidence(comparison, operators, pose)
+    return SymmetryAlignment(symmetry, aligned, average, pose.rotation, shift, cost, evidence, curve)

@@ -13,6 +13,7 @@ from relion4plugin.imaging.volumes import check_cube, resample_volume
 
 WORKING_BOX = 64  # voxels; finer detail does not change where a map fits best
 _PADDING = 2
+_NOISE_FSC = 0.143
 SPHERE = 0.44, 0.06  # radius and edge of the sphere that is looked at, in boxes
 
 
@@ -136,6 +137,28 @@ def shell_power(samples: np.ndarray, frequencies: Frequencies) -> np.ndarray:
     """Mean squared modulus of samples (P,) per shell, float64; 0 for shell 0."""
     power = np.bincount(frequencies.shells, samples.real**2 + samples.imag**2)
     return np.asarray(power / np.maximum(frequencies.counts, 1))
+
+
+def agreed_shells(curve: np.ndarray) -> np.ndarray:
+    """Weight of each shell for a search, from a correlation curve: none from the first shell on that does not agree.
+
+    Parameters
+    ----------
+    curve : numpy.ndarray
+        Correlation per shell, float (S,); it is smoothed over three shells.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (S,): c / (1 - c^2), 0 for shell 0.
+    """
+    smooth = np.convolve(np.pad(curve[1:], 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    below = np.flatnonzero(smooth < _NOISE_FSC)
+    share = np.clip(smooth, 0.0, 0.95)
+    if below.size:
+        share[below[0] :] = 0.0
+    share[:2] = np.maximum(share[:2], _NOISE_FSC)
+    return np.concatenate([[0.0], share / (1 - share**2)])
 
 
 @cache

@@ -97,7 +97,9 @@ def read_half_maps(first: str | os.PathLike[str], second: str | os.PathLike[str]
     paths = (Path(first), Path(second) if os.fspath(second) else other_half(first))
     (a, size_a), (b, size_b) = (read_map(path, "half map") for path in paths)
     if a.shape != b.shape:
-        raise UserError(f"half maps {paths[0]} ({a.shape[0]} px) and {paths[1]} ({b.shape[0]} px) have different boxes; give two of one run")
+        raise UserError(
+            f"half maps {paths[0]} ({a.shape[0]} px) and {paths[1]} ({b.shape[0]} px) have different boxes; give two of one run"
+        )
     if np.array_equal(a, b):
         raise UserError(f"half maps {paths[0]} and {paths[1]} are the same map; give two independent reconstructions")
     remarks = []

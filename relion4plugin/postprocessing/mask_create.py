@@ -78,7 +78,7 @@ def create_mask(volume: np.ndarray, pixel_size: float, settings: MaskSettings) -
         inside = scipy.ndimage.binary_fill_holes(inside)
     inside = extend(inside, settings.extend)
     if not inside.any():
-        raise UserError(f"nothing is left of the mask after shrinking it by {-settings.extend} px: use a smaller number with --extend_inimask")
+        raise UserError(f"nothing is left of the mask after shrinking it by {-settings.extend} px: raise --extend_inimask")
     mask = soft_edge(inside, settings.edge)
     remarks = _remarks(inside, mask)
     if settings.invert:
@@ -115,7 +115,9 @@ def automatic_threshold(filtered: np.ndarray) -> float:
     low = level + _NOISE_SIGMAS * sigma
     density = values[values > low]
     if sigma == 0 or density.size < 10:
-        raise UserError("no density stands out of the solvent, so no threshold can be chosen: give one with --inimask_threshold and --do_auto_threshold No")
+        raise UserError(
+            "no density stands out of the solvent, so no threshold can be chosen: give --inimask_threshold with --do_auto_threshold No"
+        )
     return max(low, level + _DENSITY_PART * (float(np.median(density)) - level))
 
 
@@ -167,7 +169,9 @@ def _check_extent(inside: np.ndarray, filtered: np.ndarray, threshold: float) ->
             "it be chosen with --do_auto_threshold"
         )
     if inside.all():
-        raise UserError(f"every voxel of the filtered map (smallest {low:.4g}) is above the threshold {threshold:.4g}: raise --inimask_threshold")
+        raise UserError(
+            f"every voxel of the filtered map (smallest {low:.4g}) is above the threshold {threshold:.4g}: raise --inimask_threshold"
+        )
 
 
 def _remarks(inside: np.ndarray, mask: np.ndarray) -> tuple[str, ...]:

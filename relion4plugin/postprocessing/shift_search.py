@@ -29,7 +29,7 @@ def best_shifts(moving: FourierMap, reference: FourierMap, matrices: np.ndarray,
     shifts : float64 (n, 3)
         x, y, z in boxes: what moves the turned map onto the reference, in steps of 1/20.
     """
-    last = min(COARSE_SHELL, reference.last_shell)
+    last = min(COARSE_SHELL, len(share) - 1)
     frequencies = half_sphere(last)
     samples = reference.turned(frequencies.points, np.eye(3))
     power = shell_power(samples, frequencies) * shell_power(moving.turned(frequencies.points, np.eye(3)), frequencies)

@@ -67,8 +67,8 @@ def estimate(model: Model, poses: Poses, images: ImageModel, transforms: np.ndar
             told, spectrum, power = _turn_image(transforms[k : k + 1], images, model.current_size, padding, weight, rng)
         model.accuracy_rotation[k] = told
         axis = rng.integers(0, 2, len(rows))
-        snr = np.einsum("np,snp->ns", weight * power, moved[:, axis]) if not volume else _shift_snr(weight * power, moved, axis)
-        model.accuracy_translation[k] = float(_first_telling(snr, SHIFTS).mean()) * images.pixel_size
+        shifted = _first_telling(_shift_snr(weight * power, moved, axis), SHIFTS)
+        model.accuracy_translation[k] = float(shifted.mean()) * images.pixel_size
         per_shell = np.bincount(pixels.shell[:count], spectrum, minlength=pixels.box // 2 + 1)
         model.orientability[k] = per_shell / max(per_shell.sum(), 1e-30)
 

@@ -166,9 +166,7 @@ def _is_exhausted(state: SamplingState, settings: RefinementSettings, iterations
     return exhausted and (ignore_poses or state.iterations_without_changes >= 1)
 
 
-def _next_offsets(
-    state: SamplingState, oversampling: int, accuracy: float, pixel_size: float, moved: float
-) -> tuple[float, float]:
+def _next_offsets(state: SamplingState, oversampling: int, accuracy: float, pixel_size: float, moved: float) -> tuple[float, float]:
     """Return range and coarse step (px) that suit the accuracy (A) and how far particles still move (A)."""
     step = min(LARGEST_OFFSET_STEP, ACCURACY_SHARE * accuracy) * 2.0**oversampling
     reach = max(min(1.3 * state.offset_range * pixel_size, 5.0 * moved), 1.5 * step)

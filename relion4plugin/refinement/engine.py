@@ -2,32 +2,36 @@
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import append_iteration, truncate_iterations
-from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.particles import ParticleSet
 from relion4plugin.imaging.masks import soft_disc
 from relion4plugin.progress import Progress, Silent
-from relion4plugin.refinement import accuracy, em, initialise, nuisance, output, resolution, restart, schedules, vdam
+from relion4plugin.refinement import accuracy, autosampling, gold_standard, maximise, nuisance, output, resolution, restart, schedules
 from relion4plugin.refinement.centring import centre_classes
 from relion4plugin.refinement.expectation import make_expectation
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
+from relion4plugin.refinement.initial_maps import lowpass_start, solvent_mask
 from relion4plugin.refinement.output import RefinementResult
-from relion4plugin.refinement.particles import SortedParticles, make_batch, store_poses
+from relion4plugin.refinement.particles import Plan, SortedParticles, make_batch, store_poses
+from relion4plugin.refinement.plans import make_plan
 from relion4plugin.refinement.references import PaddedGrid, forward, reference_power
-from relion4plugin.refinement.sampling import Sampling, coarse_image_size, likelihood_size, make_sampling, next_perturbation
-from relion4plugin.refinement.search import Expectation, SearchPlan, make_search_plan
+from relion4plugin.refinement.run_state import RunState
+from relion4plugin.refinement.search import Expectation
+from relion4plugin.refinement.seeding import expect_seeds, is_seeding
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
-from relion4plugin.refinement.slices import make_hermitian
-from relion4plugin.refinement.state import Changes, Model, Poses, measure_changes
+from relion4plugin.refinement.start import Inputs, check, start_run
+from relion4plugin.refinement.state import Changes, Model, measure_changes
 
 ACCURACY_EVERY = 10
-SETTLING = 10  # iterations at the end in which no class is replaced
+MOST_ITERATIONS = 999  # of an auto-refinement
+FINAL_FSC = 0.143  # between half maps, at the resolution that is reported
+FIRST_GAIN = 10  # VDAM iterations before which a lack of gain means nothing
 
 
 def refine(
@@ -39,7 +43,7 @@ def refine(
     resume: str | Path | None = None,
     stop_after: int | None = None,
 ) -> RefinementResult:
-    """Classify particles in 2D by VDAM or EM and write RELION's files.
+    """Classify or refine particles by VDAM or EM, in 2D or 3D, and write RELION's files.
 
     Parameters
     ----------
@@ -57,7 +61,7 @@ def refine(
     Raises
     ------
     UserError
-        If the particles cannot be classified with these settings.
+        If the particles cannot be refined with these settings.
     """
     # threads work on whole chunks of particles; a matrix library that starts its own would only get in their way
     with threadpool_limits(1), closing(Refinement(settings, particles, Path(out_dir), progress or Silent())) as run:
@@ -65,18 +69,20 @@ def refine(
 
 
 class Refinement:
-    """One run: holds the particles, the model and the plan, and steps through the iterations."""
+    """One run: holds the particles and the devices, and steps a `RunState` through the iterations."""
 
     def __init__(self, settings: RefinementSettings, particles: ParticleSet, out_dir: Path, progress: Progress) -> None:
         check(settings, particles)
         self.settings, self.out_dir, self.progress = settings, out_dir, progress
-        self.particles = SortedParticles.of(particles, settings)
-        self.pixel_size = particles.pixel_size
-        self.images = ImageModel.of(self.particles.table, settings)
-        self.source = ImageSource(self.particles.table, settings.memory_limit)
-        self.grid = PaddedGrid(particles.box_size, settings.padding)
-        self.flatten = soft_disc(particles.box_size, settings.particle_diameter / 2 / self.pixel_size, MASK_EDGE)
-        self.expectation = make_expectation(settings, self.source, self.images)
+        table = SortedParticles.of(particles, settings)
+        images = ImageModel.of(table.table, settings)
+        grid = PaddedGrid(particles.box_size, settings.padding, settings.dimension)
+        if settings.dimension == 2:
+            flatten = soft_disc(grid.box, settings.particle_diameter / 2 / particles.pixel_size, MASK_EDGE)
+        else:
+            flatten = solvent_mask(settings, grid.box, particles.pixel_size)
+        self.inputs = Inputs(settings, table, images, ImageSource(table.table, settings.memory_limit), grid, flatten)
+        self.expectation = make_expectation(settings, self.inputs.source, images)
 
     def close(self) -> None:
         """Free threads and device memory."""
@@ -84,167 +90,180 @@ class Refinement:
 
     def run(self, resume: Path | None, stop_after: int | None) -> RefinementResult:
         """Run to the end, or to `stop_after`."""
-        settings, n = self.settings, len(self.particles.table)
+        settings, n = self.settings, len(self.inputs.particles.table)
         self.out_dir.mkdir(parents=True, exist_ok=True)
         log = self.out_dir / "run_iterations.jsonl"
         if resume is None:
-            done = 0
-            model, poses = self._start()
+            state = start_run(self.inputs)
             truncate_iterations(log, 0)
-            output.write_iteration(self.out_dir, 0, settings, self.particles, model, poses, self.images, None, Changes(0, 0, 0))
+            self._write(state, None, Changes(0, 0, 0))
         else:
-            done, model, poses = restart.load(resume, settings, self.particles, self.grid)
-            truncate_iterations(log, done)
-        last = min(settings.n_iterations, stop_after or settings.n_iterations)
-        visits = [schedules.subset_size(settings, i, n) for i in range(done + 1, last + 1)]
-        self.progress.start("2D classification", sum(visits))
-        for iteration in range(done + 1, last + 1):
-            record = self._iterate(iteration, model, poses, write=self._writes(iteration, last))
-            append_iteration(log, record)
-        self.progress.finish()
-        return output.result_files(self.out_dir, max(last, done), max(last, done) == settings.n_iterations)
+            found = restart.load_run(resume, settings, self.inputs.particles, self.inputs.grid)
+            state = RunState(found.iteration, found.models, found.poses, found.sampling, found.changes, found.half)
+            truncate_iterations(log, state.iteration)
+        end = MOST_ITERATIONS if settings.auto_refine else settings.n_iterations
+        last = min(end, stop_after or end)
+        if not settings.auto_refine:
+            visits = [schedules.subset_size(settings, i, n) for i in range(state.iteration + 1, last + 1)]
+            self.progress.start(_label(settings), sum(visits))
+        while state.iteration < last and not state.joined:
+            if settings.auto_refine:
+                self.progress.start(f"{_label(settings)}, iteration {state.iteration + 1}", n)
+            append_iteration(log, self._iterate(state, last))
+            if settings.auto_refine:
+                self.progress.finish()
+        if not settings.auto_refine:
+            self.progress.finish()
+        finished = state.joined if settings.auto_refine else state.iteration == settings.n_iterations
+        return output.result_files(self.out_dir, state.iteration, finished, settings, converged=state.joined)
 
     def _writes(self, iteration: int, last: int) -> bool:
         every = 1 if self.settings.algorithm is Algorithm.EM else self.settings.write_every
         return iteration % every == 0 or iteration == last
 
-    def _start(self) -> tuple[Model, Poses]:
-        """Build the state of iteration 0."""
-        settings, images = self.settings, self.images
-        rows = initialise.sample_rows(images.optics.index, settings.seed)
-        sigma2 = initialise.noise_spectra(self.source, images, rows)
-        if settings.reference:
-            references, _ = read_mrc(settings.reference)
-            expected = (settings.n_classes, self.grid.box, self.grid.box)
-            if references.shape != expected:
-                raise UserError(f"{settings.reference}: {references.shape} images, expected a stack of {expected}; correct --ref or --K")
-        else:
-            averages = initialise.random_averages(self.source, images, rows, settings, settings.seed)
-            references = initialise.start_references(averages, settings, self.pixel_size, settings.seed)
-        k, shells = settings.n_classes, self.grid.box // 2 + 1
-        model = Model(references, np.full(k, 1 / k), sigma2, np.ones(self.particles.n_groups))
-        model.resolution_shell = initialise.start_shell(settings, self.grid.box, self.pixel_size)
-        model.current_size = resolution.next_image_size(model)
-        model.tau2 = reference_power(forward(references, self.grid, corrected=False), self.grid, self.grid.box)
-        noise = np.average(sigma2, axis=0, weights=np.bincount(images.optics.index, minlength=len(sigma2)))
-        model.data_vs_prior = settings.tau2_fudge * model.tau2 * len(self.particles.table) / k / noise
-        model.sigma2_class, model.coverage, model.orientability = (np.zeros((k, shells)) for _ in range(3))
-        model.accuracy_rotation = model.accuracy_translation = np.full(k, accuracy.UNKNOWN)
-        poses = self.particles.start_poses()
-        visited = poses.n_significant > 0
-        if visited.any():
-            model.avg_norm = float(poses.norm[visited].mean())
-        return model, poses
+    def _write(self, state: RunState, plan: Plan | None, changes: Changes) -> None:
+        inputs = self.inputs
+        sampling = state.sampling if self.settings.dimension == 3 else plan
+        output.write_iteration(
+            self.out_dir, state.iteration, self.settings, inputs.particles, state.models, state.poses, inputs.images, sampling,
+            changes, directions=state.directions, half=state.half,
+        )  # fmt: skip
 
-    def _plan(self, iteration: int, model: Model) -> SearchPlan:
-        """Decide grid and image sizes of an iteration; moves the random perturbation."""
-        settings = self.settings
-        rng = np.random.default_rng((settings.seed, iteration, 6))
-        model.perturbation = next_perturbation(model.perturbation, settings.perturbation, rng)
-        sampling: Sampling = make_sampling(settings, model.perturbation)
-        model.current_size = resolution.next_image_size(model)
-        gradient = schedules.is_gradient(settings, iteration)
-        cap = settings.max_significants
-        if cap < 0:
-            cap = 5 * settings.n_classes if settings.algorithm is Algorithm.VDAM else 0
-        box = self.grid.box
-        return make_search_plan(
-            sampling,
-            self.images.pixels,
-            settings.padding,
-            current_size=model.current_size,
-            coarse_size=coarse_image_size(settings, box, self.pixel_size, sampling.psi_step, model.current_size),
-            likelihood_size=likelihood_size(settings, box, self.pixel_size, model.current_size),
-            fraction=settings.adaptive_fraction,
-            max_significants=cap,
-            gradient=gradient,
-        )
-
-    def _iterate(self, iteration: int, model: Model, poses: Poses, write: bool) -> dict[str, object]:
-        """Do one iteration in place, write its files if asked, and return its record."""
-        settings, n = self.settings, len(self.particles.table)
+    def _iterate(self, state: RunState, last: int) -> dict[str, object]:
+        """Do one iteration in place, write its files where due, and return its record."""
+        settings, inputs, n = self.settings, self.inputs, len(self.inputs.particles.table)
         wall, cpu = time.perf_counter(), time.process_time()
+        state.iteration += 1
+        iteration = state.iteration
         fudge = schedules.tau2_fudge(settings, iteration)
         rows = schedules.select_subset(settings.seed, iteration, n, schedules.subset_size(settings, iteration, n))
-        plan = self._plan(iteration, model)
-        transforms = forward(model.references, self.grid, corrected=True)
-        model.tau2 = reference_power(transforms, self.grid, model.current_size)
-        if iteration > 1 and (iteration % ACCURACY_EVERY == 0 or iteration == settings.n_iterations):
-            accuracy.estimate(model, poses, self.images, transforms, settings.padding, (settings.seed, iteration, 7))
-        batch = make_batch(rows, self.particles, model, poses, plan, settings)
-        result = self.expectation.run(batch, transforms, plan, model, self.progress.advance)
-        change = self._maximise(iteration, model, result, plan, fudge, full=len(rows) == n)
-        before = poses.copy()
-        mu = settings.mu if plan.gradient and len(rows) < n else 0.0
-        nuisance.update(
-            model, poses, batch, result, mu, optics=self.images.optics.index[rows], groups=self.particles.group[rows],
-            pixels=self.images.pixels, norm=settings.norm_correction, scale=settings.scale_correction,
+        self._choose_sampling(state)
+        plan = make_plan(inputs, state, iteration)
+        before = state.poses.copy()
+        results = [self._expect(state, number, rows, plan) for number in range(len(state.models))]
+        unfiltered = None
+        change = None
+        if state.joined:
+            unfiltered = maximise.join_halves(inputs, state, results, fudge, self._fsc_mask)
+        elif settings.auto_refine:
+            maximise.maximise_halves(inputs, state, results, plan, fudge, self._fsc_mask)
+        else:
+            change = maximise.maximise_one(inputs, state, results[0], plan, iteration, fudge)
+        for number, result in enumerate(results):
+            self._update_nuisance(state.models[number], state, state.rows_of(number, rows), result, plan, full=len(rows) == n)
+        self._after(state)
+        changes = measure_changes(before, state.poses, rows)
+        if state.sampling is not None:
+            state.sampling = autosampling.note_changes(state.sampling, changes, inputs.pixel_size, settings.oversampling)
+        state.changes = changes
+        if unfiltered is not None and state.sampling is not None:
+            output.write_final(
+                self.out_dir, iteration, settings, inputs.particles, state.model, unfiltered, state.poses, inputs.images,
+                state.sampling, changes, directions=state.directions, half=state.half,
+            )  # fmt: skip
+        elif self._writes(iteration, last):
+            self._write(state, plan, changes)
+        eta = schedules.step_size(settings, iteration) if plan.gradient else 1.0
+        return output.record(iteration, state.models, changes, change, inputs.pixel_size, stepsize=eta, tau2_fudge=fudge,
+                             subset_size=len(rows), image_size=plan.current_size, seconds=time.perf_counter() - wall,
+                             cpu=time.process_time() - cpu, sampling=state.sampling, oversampling=settings.oversampling,
+                             converged=state.joined)  # fmt: skip
+
+    @property
+    def _fsc_mask(self) -> np.ndarray | None:
+        return self.inputs.flatten if self.settings.solvent_correct_fsc and self.settings.solvent_mask else None
+
+    def _choose_sampling(self, state: RunState) -> None:
+        """Refine the grid of a 3D run where it is due; or end an auto-refinement that has converged."""
+        settings, old, model = self.settings, state.sampling, state.model
+        if old is None or state.changes is None:
+            return
+        if autosampling.has_converged(old, settings, model.iterations_without_gain):
+            state.joined = True
+            return
+        pixel_size = self.inputs.pixel_size
+        state.sampling = autosampling.next_state(
+            old, settings, iteration=state.iteration,
+            accuracy_rotation=float(max(m.accuracy_rotation.min() for m in state.models)),
+            accuracy_translation=float(max(m.accuracy_translation.min() for m in state.models)),
+            iterations_without_gain=model.iterations_without_gain,
+            resolution=resolution.resolution_of_shell(model.resolution_shell, model.box, pixel_size),
+            pixel_size=pixel_size, changes=state.changes,
         )  # fmt: skip
-        store_poses(poses, batch, result.particles, plan, settings, self.pixel_size)
+        if replace(state.sampling, fine_enough=old.fine_enough) != old:
+            for each in state.models:
+                each.iterations_without_gain = 0
+
+    def _expect(self, state: RunState, number: int, rows: np.ndarray, plan: Plan) -> Expectation:
+        """Run the expectation step of one model over its particles and store their poses."""
+        settings, inputs, model = self.settings, self.inputs, state.models[number]
+        mine = state.rows_of(number, rows)
+        transforms = forward(model.references, inputs.grid, corrected=True, current_size=model.current_size, workers=settings.threads)
+        model.tau2 = reference_power(transforms, inputs.grid, model.current_size)
+        if self._estimates_accuracy(state.iteration):
+            accuracy.estimate(model, state.poses, inputs.images, transforms, settings.padding, (settings.seed, state.iteration, 7))
+        batch = make_batch(mine, inputs.particles, model, state.poses, plan, settings)
+        if is_seeding(settings, state.iteration):
+            result = expect_seeds(self.expectation, batch, transforms, plan, model, self.progress.advance, settings.seed)
+        else:
+            result = self.expectation.run(batch, transforms, plan, model, self.progress.advance)
+        store_poses(state.poses, batch, result.particles, plan, settings, inputs.pixel_size)
+        result.batch = batch
+        return result
+
+    def _estimates_accuracy(self, iteration: int) -> bool:
+        settings = self.settings
+        if iteration <= 1:
+            return False
+        if settings.dimension == 3 and settings.algorithm is Algorithm.EM:
+            return True
+        ahead = 1 if settings.dimension == 3 else 0  # known when VDAM reconsiders its grid
+        return (iteration + ahead) % ACCURACY_EVERY == 0 or iteration == settings.n_iterations
+
+    def _update_nuisance(self, model: Model, state: RunState, rows: np.ndarray, result: Expectation, plan: Plan, *, full: bool) -> None:
+        settings, inputs = self.settings, self.inputs
+        if getattr(plan, "correlate", False):
+            return  # correlation with a map of unknown grey scale tells poses, not noise or scale
+        mu = settings.mu if plan.gradient and not full else 0.0
+        assert result.batch is not None
+        nuisance.update(
+            model, state.poses, result.batch, result, mu, optics=inputs.images.optics.index[rows], groups=inputs.particles.group[rows],
+            pixels=inputs.images.pixels, norm=settings.norm_correction, scale=settings.scale_correction,
+        )  # fmt: skip
         model.log_likelihood = float(result.particles.log_likelihood.sum())
         model.ave_pmax = float(result.particles.pmax.sum() / max(result.particles.weight.sum(), 1e-30))
-        self._after(iteration, model)
-        changes = measure_changes(before, poses, rows)
-        if write:
-            output.write_iteration(self.out_dir, iteration, settings, self.particles, model, poses, self.images, plan, changes)
-        eta = schedules.step_size(settings, iteration) if plan.gradient else 1.0
-        return output.record(iteration, model, changes, change, self.pixel_size, stepsize=eta, tau2_fudge=fudge, subset_size=len(rows),
-                             image_size=plan.current_size, seconds=time.perf_counter() - wall, cpu=time.process_time() - cpu)  # fmt: skip
 
-    def _maximise(
-        self, iteration: int, model: Model, result: Expectation, plan: SearchPlan, fudge: float, *, full: bool
-    ) -> vdam.Replacement | None:
-        """Update spectra and references from the accumulated grids."""
-        settings = self.settings
-        make_hermitian(result.data)
-        make_hermitian(result.weight)
-        occupied = result.class_weight > 1e-6
-        resolution.update_spectra(model, self.grid, result.weight[0], fudge, np.flatnonzero(occupied))
-        if not plan.gradient:
-            model.data_vs_prior[~occupied] = 0.0
-            em.update_references(model, self.grid, result.data, result.weight, fudge, occupied)
-            return None
-        phases = schedules.Phases.of(settings)
-        last = max(phases.initial + phases.between, settings.n_iterations - SETTLING)
-        replacing = phases.initial < iteration < last
-        return vdam.update_references(
-            model, self.grid, result.data, result.weight,
-            step_size=schedules.step_size(settings, iteration), tau2_fudge=fudge,
-            threshold=settings.inactivity_threshold if replacing else 0.0,
-        )  # fmt: skip
-
-    def _after(self, iteration: int, model: Model) -> None:
+    def _after(self, state: RunState) -> None:
         """Centre, flatten, and judge the resolution."""
-        settings = self.settings
+        settings, inputs, iteration = self.settings, self.inputs, state.iteration
         gradient = schedules.is_gradient(settings, iteration)
         phases = schedules.Phases.of(settings)
         early = iteration < phases.initial + phases.between or not schedules.is_gradient(settings, iteration + 1)
-        if settings.center_classes and (not gradient or (early and iteration < settings.n_iterations)):
-            centre_classes(model, settings, self.grid, self.pixel_size, gradient)
-        if settings.flatten_solvent:
-            model.references *= self.flatten
-        resolution.update_resolution(model, self.pixel_size, early=gradient and iteration < 10)
+        moves = settings.dimension == 2 and settings.center_classes
+        if moves and (not gradient or (early and iteration < settings.n_iterations)):
+            centre_classes(state.model, settings, inputs.grid, inputs.pixel_size, gradient)
+        for model in state.models:
+            if settings.firstiter_cc and iteration == 1:
+                model.references = lowpass_start(model.references, settings, inputs.pixel_size)
+            if settings.flatten_solvent and not (settings.auto_refine and state.joined):
+                model.references *= inputs.flatten
+        self._judge_resolution(state, gradient and iteration < FIRST_GAIN)
+
+    def _judge_resolution(self, state: RunState, early: bool) -> None:
+        settings, inputs = self.settings, self.inputs
+        if settings.firstiter_cc and state.iteration == 1:
+            return  # the start map's low-pass filter still is what is known
+        for model in state.models:
+            resolved = gold_standard.resolved_shell(model.data_vs_prior[0]) if settings.auto_refine else None
+            if state.joined:
+                below = np.flatnonzero(model.fsc[1:] < FINAL_FSC)
+                resolved = int(below[0]) if len(below) else inputs.grid.box // 2
+            resolution.update_resolution(model, inputs.pixel_size, early, resolved)
 
 
-def check(settings: RefinementSettings, particles: ParticleSet) -> None:
-    """Refuse what cannot be classified.
-
-    Raises
-    ------
-    UserError
-    """
-    n, where = len(particles), particles.source
-    if n == 0:
-        raise UserError(f"{where}: no particles, expected at least one per class; check the selection that made this file")
-    if settings.n_classes > n:
-        raise UserError(f"{where}: {n} particles cannot fill {settings.n_classes} classes; lower --K to {max(1, n // 20)} or so")
-    if settings.n_classes < 1 or settings.n_iterations < 1:
-        raise UserError(f"{settings.n_classes} classes and {settings.n_iterations} iterations were asked for, expected at least 1 of each")
-    if particles.box_size % 2:
-        raise UserError(f"{where}: box of {particles.box_size} px, expected an even number; re-extract with an even box")
-    width = particles.box_size * particles.pixel_size
-    if not 0 < settings.particle_diameter <= width:
-        raise UserError(
-            f"particle diameter of {settings.particle_diameter:g} A does not fit the box of {width:.0f} A "
-            f"({particles.box_size} px of {particles.pixel_size:g} A); correct --particle_diameter or extract a larger box"
-        )
+def _label(settings: RefinementSettings) -> str:
+    if settings.dimension == 2:
+        return "2D classification"
+    if settings.auto_refine:
+        return "3D refinement"
+    return "3D initial model" if settings.de_novo else "3D classification"

@@ -1,19 +1,27 @@
 """The state before the first iteration: noise spectra and start references from the particles themselves."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
+from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.imaging.filters import lowpass_half
 from relion4plugin.imaging.fourier import half_to_image, image_to_half, round_half_away
-from relion4plugin.imaging.masks import mask_with_background, soft_disc
+from relion4plugin.imaging.masks import mask_with_background, soft_disc, soft_sphere
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
-from relion4plugin.refinement.pixels import shell_sums
-from relion4plugin.refinement.references import PaddedGrid, gridding_correction, inverse
+from relion4plugin.refinement.pixels import PixelList, shell_sums
+from relion4plugin.refinement.references import PaddedGrid, gridding_correction, inverse, mask_volume
 from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.slices import insertion_matrix, make_hermitian, make_slice_plan
+from relion4plugin.refinement.symmetrise import make_hermitian as make_hermitian_volume
+from relion4plugin.refinement.volume_slices import insert_slices
+from relion4plugin.refinement.volume_transforms import inverse_volume, lowpass_volume
 
 SAMPLE = 1000  # particles per optics group
 START_SHELL = 0.07  # of the box
 BLOBS = 40
+
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions, images times CTF, CTFs
 
 
 def sample_rows(index: np.ndarray, seed: int) -> np.ndarray:
@@ -61,22 +69,42 @@ def start_shell(settings: RefinementSettings, box: int, pixel_size: float) -> in
 
 
 def random_averages(source: ImageSource, model: ImageModel, rows: np.ndarray, settings: RefinementSettings, seed: int) -> np.ndarray:
-    """Average particles in random in-plane orientations, float32 (K, N, N): row j goes to class j mod K."""
-    pixels, padding, n_classes = model.pixels, settings.padding, settings.n_classes
+    """Average particles in random orientations, float32 (K, N, N) or (K, N, N, N): row j goes to class j mod K."""
+    pixels, padding = model.pixels, settings.padding
     box = pixels.box
     size = max(4, round_half_away(START_SHELL * box) // 2 * 2)
-    count, grid = pixels.count(size), PaddedGrid(box, padding)
-    psi = np.random.default_rng((seed, 0, 4)).uniform(0, 360, len(rows))
-    voxels = grid.size * (grid.size // 2 + 1)
-    data, weight = np.zeros((n_classes, voxels), np.complex128), np.zeros((n_classes, voxels))
-    from scipy import sparse
+    rng = np.random.default_rng((seed, 0, 4))
+    average = _average_volumes if settings.dimension == 3 else _average_images
+    return average(_start_pixels(source, model, rows, pixels.count(size)), len(rows), pixels, size, padding, settings.n_classes, rng)
 
+
+def _start_pixels(source: ImageSource, model: ImageModel, rows: np.ndarray, count: int) -> Iterator[Part]:
+    """Yield positions in `rows`, images times CTF (n, P) and CTFs (n, P), some particles at a time."""
     for first in range(0, len(rows), 256):
         part = np.arange(first, min(first + 256, len(rows)))
         values = _pixels(source.read(rows[part]), model, rows[part])[:, :count]
         ctf = model.ctf_values(rows[part], count)
         premultiplied = model.optics.premultiplied[model.optics.index[rows[part]]][:, None]
-        values = np.where(premultiplied, values, values * ctf)
+        yield part, np.where(premultiplied, values, values * ctf), ctf
+
+
+def _average_images(
+    parts: Iterable[Part],
+    n: int,
+    pixels: PixelList,
+    size: int,
+    padding: int,
+    n_classes: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Average images in random in-plane orientations, float32 (K, N, N)."""
+    from scipy import sparse
+
+    grid = PaddedGrid(pixels.box, padding)
+    psi = rng.uniform(0, 360, n)
+    voxels = grid.size * (grid.size // 2 + 1)
+    data, weight = np.zeros((n_classes, voxels), np.complex128), np.zeros((n_classes, voxels))
+    for part, values, ctf in parts:
         for k in range(n_classes):
             mine = part % n_classes == k
             if not mine.any():
@@ -90,7 +118,35 @@ def random_averages(source: ImageSource, model: ImageModel, rows: np.ndarray, se
     make_hermitian(data)
     make_hermitian(weight)
     average = np.divide(data, weight, out=np.zeros_like(data), where=weight > 1e-6 * weight.max())
-    return inverse(average.astype(np.complex64), grid) / gridding_correction(box, padding)
+    return inverse(average.astype(np.complex64), grid) / gridding_correction(pixels.box, padding)
+
+
+def _average_volumes(
+    parts: Iterable[Part],
+    n: int,
+    pixels: PixelList,
+    size: int,
+    padding: int,
+    n_classes: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Reconstruct volumes from images in random orientations, float32 (K, N, N, N), on a grid of the few frequencies needed."""
+    box, count = pixels.box, pixels.count(size)
+    angles = rng.uniform(0, (360, 180, 360), (n, 3))
+    small = 2 * (padding * (size // 2) + 1)
+    data, weight = np.zeros((n_classes, small, small, small // 2 + 1), np.complex128), np.zeros((n_classes, small, small, small // 2 + 1))
+    kx, ky = pixels.kx[:count], pixels.ky[:count]
+    for part, values, ctf in parts:
+        matrices = euler_to_matrix(*angles[part].T)
+        for k in range(n_classes):
+            mine = part % n_classes == k
+            insert_slices(data[k], weight[k], values[mine], ctf[mine] ** 2, matrices[mine], kx, ky, padding, size // 2)
+    make_hermitian_volume(data)
+    make_hermitian_volume(weight)
+    average = np.divide(data, weight, out=np.zeros_like(data), where=weight > 1e-6 * weight.max()).astype(np.complex64)
+    maps = np.stack([inverse_volume(transform, box, box * padding) for transform in average])
+    maps /= gridding_correction(box, padding, 3)
+    return maps
 
 
 def _blobs(rng: np.random.Generator, averages: np.ndarray, diameter_px: float) -> np.ndarray:
@@ -107,20 +163,47 @@ def _blobs(rng: np.random.Generator, averages: np.ndarray, diameter_px: float) -
     return np.einsum("kb,kby,kbx->kyx", amplitude, down, across)
 
 
-def start_references(averages: np.ndarray, settings: RefinementSettings, pixel_size: float, seed: int) -> np.ndarray:
-    """Turn random-orientation averages into start references, float32 (K, N, N): positive minus half-weighted negative blobs."""
+def _blob_volumes(rng: np.random.Generator, averages: np.ndarray, diameter_px: float) -> np.ndarray:
+    """Draw one map of Gaussian blobs per class, float32 (K, N, N, N); as `_blobs`, but none farther than D/3 from the centre."""
     box = averages.shape[-1]
+    axis = np.arange(box)
+    maps = np.empty_like(averages)
+    for average, out in zip(averages, maps, strict=True):
+        offset = rng.normal(0, diameter_px / 6, (BLOBS, 3))  # z, y, x
+        inside = (np.abs(offset) <= diameter_px / 3).all(axis=1)
+        centres = box // 2 + offset[inside]
+        z, y, x = np.clip(np.rint(centres).astype(int), 0, box - 1).T
+        profile = np.exp(-((10 * (axis - centres[..., None]) / diameter_px) ** 2)).astype(np.float32)
+        across = profile[:, 2] * np.abs(average[z, y, x])[:, None]
+        for plane, height in zip(out, profile[:, 0].T, strict=True):
+            plane[:] = (profile[:, 1] * height[:, None]).T @ across
+    return maps
+
+
+def start_references(averages: np.ndarray, settings: RefinementSettings, pixel_size: float, seed: int) -> np.ndarray:
+    """Turn random-orientation averages into start references of the same shape: positive minus half-weighted negative blobs.
+
+    Returns
+    -------
+    float32 (K, N, N) or (K, N, N, N)
+    """
+    box, volume = averages.shape[-1], averages.ndim == 4
     shell = start_shell(settings, box, pixel_size)
 
-    def lowpass(images: np.ndarray) -> np.ndarray:
-        return half_to_image(lowpass_half(image_to_half(images.astype(np.float32)), shell), box)
+    def lowpass(maps: np.ndarray) -> np.ndarray:
+        if volume:
+            return np.stack([lowpass_volume(one, shell) for one in maps])
+        return half_to_image(lowpass_half(image_to_half(maps.astype(np.float32)), shell), box)
 
     references = lowpass(averages)
     diameter = settings.particle_diameter / pixel_size
     if settings.init_blobs:
         rng = np.random.default_rng((seed, 0, 5))
-        blobs = _blobs(rng, references, diameter) - 0.5 * _blobs(rng, references, diameter)
-        spread = blobs.std(axis=(1, 2), keepdims=True)
-        target = references.std(axis=(1, 2), keepdims=True)
+        draw, axes = (_blob_volumes, (1, 2, 3)) if volume else (_blobs, (1, 2))
+        blobs = draw(rng, references, diameter) - 0.5 * draw(rng, references, diameter)
+        spread = blobs.std(axis=axes, keepdims=True)
+        target = references.std(axis=axes, keepdims=True)
         references = lowpass(np.where(spread > 0, blobs * target / np.maximum(spread, 1e-20), references))
+    if volume:
+        return mask_volume(references, soft_sphere(box, diameter / 2, MASK_EDGE)).astype(np.float32)
     return mask_with_background(references, soft_disc(box, diameter / 2, MASK_EDGE)).astype(np.float32)

@@ -39,6 +39,9 @@ def update(model: Model, poses: Poses, batch: Batch, result: Expectation, mu: fl
         return
     pdf = mu * model.pdf_class + (1 - mu) * result.class_weight / total
     model.pdf_class = pdf / pdf.sum()
+    if result.direction_weight.size:
+        directions = mu * model.pdf_direction + (1 - mu) * result.direction_weight / total
+        model.pdf_direction = directions / directions.sum()
     variance = mu * model.sigma_offset**2 + (1 - mu) * float(sums.offset_power.sum()) / (2 * total)
     model.sigma_offset = max(float(np.sqrt(variance)), 1e-3)
 

@@ -10,7 +10,6 @@ from relion4plugin.refinement.images import MASK_EDGE
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.refinement.state import Changes, Model
 
-
 HIGH_FSC = 0.2  # at the edge of the current images
 
 

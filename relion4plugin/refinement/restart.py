@@ -1,7 +1,5 @@
 """Continue a run from the files of one of its iterations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,36 +7,18 @@ import numpy as np
 from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.star import read_star
-from relion4plugin.refinement.autosampling import SamplingState
 from relion4plugin.refinement.output import map_names, model_stems
 from relion4plugin.refinement.particles import SortedParticles
 from relion4plugin.refinement.references import PaddedGrid
+from relion4plugin.refinement.run_state import RunState
 from relion4plugin.refinement.saved_state import SavedState, read_moments, read_state, restartable
 from relion4plugin.refinement.settings import RefinementSettings
-from relion4plugin.refinement.state import Changes, Model, Poses
+from relion4plugin.refinement.state import Model
 
 _SUFFIX = "_optimiser.star"
 
 
-@dataclass(frozen=True)
-class Restart:
-    """Where a run continues; `sampling` and `changes` are None in 2D, `half` where there are no gold-standard halves."""
-
-    iteration: int
-    models: list[Model]  # one, or those of both halves
-    poses: Poses
-    sampling: SamplingState | None
-    changes: Changes | None
-    half: np.ndarray | None  # int8 (n,), 0 or 1
-
-
-def load(optimiser: Path, settings: RefinementSettings, particles: SortedParticles, grid: PaddedGrid) -> tuple[int, Model, Poses]:
-    """Read iteration number, model and poses of a run with one model; as `load_run`."""
-    state = load_run(optimiser, settings, particles, grid)
-    return state.iteration, state.models[0], state.poses
-
-
-def load_run(optimiser: Path, settings: RefinementSettings, particles: SortedParticles, grid: PaddedGrid) -> Restart:
+def load_run(optimiser: Path, settings: RefinementSettings, particles: SortedParticles, grid: PaddedGrid) -> RunState:
     """Read everything that an iteration hands to the next.
 
     Raises
@@ -56,19 +36,20 @@ def load_run(optimiser: Path, settings: RefinementSettings, particles: SortedPar
     stem = str(optimiser)[: -len(_SUFFIX)]
     state = read_state(Path(f"{stem}_state.npz"))
     _check_kind(optimiser, settings, state)
-    references = [_references(part, settings) for part in model_stems(stem, settings)]
-    expected = (settings.n_classes, *[grid.box] * settings.dimension)
-    if len(state.poses.psi) != len(particles.table) or any(maps.shape != expected for maps in references):
+    n_classes, n_particles = len(state.models[0]["pdf_class"]), len(state.poses.class_number)
+    references = [_references(part, settings.dimension, n_classes) for part in model_stems(stem, settings)]
+    box = references[0].shape[-1]
+    if (n_particles, n_classes, box) != (len(particles.table), settings.n_classes, grid.box):
         raise UserError(
-            f"{optimiser}: has {len(state.poses.psi)} particles and {len(references[0])} classes of {references[0].shape[-1]} px, this run has "
-            f"{len(particles.table)} particles, {settings.n_classes} classes and {grid.box} px; continue with the input it was started with"
+            f"{optimiser}: has {n_particles} particles and {n_classes} classes of {box} px, this run has {len(particles.table)} "
+            f"particles, {settings.n_classes} classes and {grid.box} px; continue with the input it was started with"
         )
     models = [Model(references=maps, **values) for maps, values in zip(references, state.models, strict=True)]
     if settings.dimension == 2:
         _load_images_of_moments(stem, models[0], grid)
     elif state.has_moments:
         _load_moments(optimiser, Path(f"{stem}_moments.npz"), models[0])
-    return Restart(int(table["rlnCurrentIteration"]), models, state.poses, state.sampling, state.changes, state.half)
+    return RunState(int(table["rlnCurrentIteration"]), models, state.poses, state.sampling, state.changes, state.half)
 
 
 def _check_kind(optimiser: Path, settings: RefinementSettings, state: SavedState) -> None:
@@ -83,19 +64,11 @@ def _check_kind(optimiser: Path, settings: RefinementSettings, state: SavedState
         raise UserError(f"{optimiser}: of {found}, expected that of {wanted}; continue it with the kind of job that it was started with")
 
 
-def _references(stem: str, settings: RefinementSettings) -> np.ndarray:
+def _references(stem: str, dimension: int, n_classes: int) -> np.ndarray:
     """Read the references of a model, float32 (K, N, N) or (K, N, N, N)."""
-    if settings.dimension == 2:
+    if dimension == 2:
         return _images(f"{stem}_classes.mrcs")
-    return _stack(map_names(stem, settings.n_classes))
-
-
-def _stack(names: Sequence[str]) -> np.ndarray:
-    maps = [_images(name) for name in names]
-    for name, volume in zip(names, maps, strict=True):
-        if volume.shape != maps[0].shape:
-            raise UserError(f"{name}: map of {volume.shape}, expected {maps[0].shape} as in {names[0]}; restore the files of the run")
-    return np.stack(maps)
+    return np.stack([_images(name) for name in map_names(stem, n_classes)])
 
 
 def _images(path: str) -> np.ndarray:

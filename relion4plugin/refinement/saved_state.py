@@ -92,10 +92,8 @@ def save_moments(path: Path, model: Model) -> None:
         reached |= model.moment2[k] != 1
         for first in model.moment1[:, k]:
             reached |= first != 0
-    _save(
-        path,
-        {"shape": np.array(shape), "reached": np.packbits(reached), "first": model.moment1[..., reached], "second": model.moment2[..., reached]},
-    )
+    inside = {"first": model.moment1[..., reached], "second": model.moment2[..., reached]}
+    _save(path, {"shape": np.array(shape), "reached": np.packbits(reached), **inside})
 
 
 def read_moments(path: Path) -> tuple[np.ndarray, np.ndarray]:

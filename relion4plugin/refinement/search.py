@@ -1,6 +1,6 @@
 """The search of one iteration as data: grid, image sizes, templates, priors; and the sums that come out of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -97,21 +97,10 @@ class Batch:
     angles: np.ndarray  # float64 (n, 3), deg, last rot, tilt, psi
     rest: np.ndarray  # float64 (n, 2), px, last offset minus `old_offset`
 
-    def part(self, chunk: slice) -> "Batch":
-        """Return a contiguous part."""
-        flat = self.psi_prior[chunk] if len(self.psi_prior) else self.psi_prior
-        return Batch(
-            self.rows[chunk],
-            self.factor[chunk],
-            self.scale[chunk],
-            self.old_offset[chunk],
-            self.offset_prior[chunk],
-            self.offset_centre[chunk],
-            flat,
-            self.half[chunk],
-            self.angles[chunk],
-            self.rest[chunk],
-        )
+    def part(self, chunk: slice | np.ndarray) -> "Batch":
+        """Return the particles of a slice, or of some indices."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(value[chunk] if len(value) else value for value in values))
 
 
 @dataclass
@@ -158,3 +147,4 @@ class Expectation:
     data: np.ndarray  # complex64 (halves, K, [M,] M, M//2+1)
     weight: np.ndarray  # float32 (halves, K, [M,] M, M//2+1)
     direction_weight: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # float64 (K, D) in 3D
+    batch: Batch | None = None  # what was expected over

@@ -1,5 +1,6 @@
 """What a refinement carries from one iteration to the next: the model and the particles' poses."""
 
+import copy
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -35,6 +36,10 @@ class Model:
     ave_pmax: float = 0.0
     pdf_direction: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, D) 3D, sums to 1 over both
     fsc: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (shells,) between half maps; empty without gold standard
+
+    def copy(self) -> "Model":
+        """Copy the model and all its arrays."""
+        return Model(**{f.name: copy.copy(getattr(self, f.name)) for f in fields(self)})
 
     @property
     def log_class(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Sums in 3D Fourier space made consistent: Friedel pairs and point-group symmetry."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def symmetrise(
             parts = values.view(np.float32).reshape(*grid.shape, 2)
             jobs = [
                 pool.submit(add_rotated, source, others, radius, first, last, parts, weights)
-                for first, last in zip(edges[:-1], edges[1:], strict=True)
+                for first, last in pairwise(edges)
                 if last > first
             ]
             for job in jobs:

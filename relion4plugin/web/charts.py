@@ -13,6 +13,7 @@ from relion4plugin.web.axes import finite_range, number_text, reciprocal_ticks, 
 N_COLOURS = 12  # series classes defined in the page's style sheet
 TOP, RIGHT, BOTTOM, LEFT = 14, 14, 40, 52  # plot margins, SVG units
 MAX_HOVER_STRIPS = 100
+WIDE = 600  # SVG units; wider drawings are scaled up less, so their letters are smaller
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def line_chart(
         parts.append(f'<path class="line {one.colour}" d="{_polyline(frame, x, one.values)}"/>')
     parts += _hover_strips(frame, x, series, x_label, reciprocal)
     legend = _legend([(s.name, s.colour) for s in series]) if len(series) > 1 else ""
-    return _svg(title, frame, parts) + legend
+    return _svg(title, frame, parts, "wide" if frame.width > WIDE else "") + legend
 
 
 def stacked_areas(

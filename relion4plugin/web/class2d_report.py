@@ -7,9 +7,9 @@ from relion4plugin.files.atomic import atomic_write_text
 from relion4plugin.web.class2d_curves import CURVES
 from relion4plugin.web.class2d_run import Class2DRun, read_run
 from relion4plugin.web.images import grey_levels, png_data_uri
-from relion4plugin.web.page import document, escape, figure, folded, note, table
-from relion4plugin.web.sections import course_section, inputs_section
-from relion4plugin.web.wording import angstrom, duration, number
+from relion4plugin.web.page import document, escape, figure, folded, note
+from relion4plugin.web.sections import class_table, course_section, inputs_section
+from relion4plugin.web.wording import angstrom, duration
 
 GALLERY_KEY = "Below each average: class number and particles; distribution and estimated resolution. The bar is the distribution."
 
@@ -48,7 +48,7 @@ def report_html(run: Class2DRun) -> str:
         _remarks(run),
         _summary(run),
         f"<h2>Classes, most populated first</h2><p class=\"key\">{GALLERY_KEY}</p>{_gallery(run)}",
-        folded("Class table", _class_table(run)),
+        folded("Class table", class_table(run)),
         "<h2>How the run went</h2>",
         course_section(run, CURVES),
         "<h2>Input and settings</h2>",
@@ -109,21 +109,3 @@ def _tile(run: Class2DRun, k: int, largest: float) -> str:
         f'<div class="caption"><div class="row"><b>#{k + 1}</b><b>{count:,}</b></div>'
         f'<div class="row"><span>{100 * share:.1f} %</span><span>{angstrom(float(run.class_resolution[k]))}</span></div></div></li>'
     )
-
-
-def _class_table(run: Class2DRun) -> str:
-    header = ("Class", "Particles", "Particles (%)", "Distribution (%)", "Resolution (Å)", "Accuracy rotations (°)", "Accuracy offsets (Å)")
-    total = max(int(run.counts.sum()), 1)
-    rows = [
-        (
-            str(k + 1),
-            f"{int(run.counts[k]):,}",
-            f"{100 * int(run.counts[k]) / total:.2f}",
-            f"{100 * float(run.distribution[k]):.2f}",
-            number(float(run.class_resolution[k]), 1),
-            number(float(run.accuracy_rotations[k]), 1),
-            number(float(run.accuracy_offsets[k]), 2),
-        )
-        for k in run.order
-    ]
-    return table(header, rows)

@@ -65,9 +65,12 @@ h3{font-size:.92rem;margin:0 0 .4rem;font-weight:600}
 .volume>h3,.volume>.bar{grid-column:1/-1}
 .volume h3 span{color:var(--soft);font-weight:400;margin-left:.8em;font-variant-numeric:tabular-nums}
 .views{display:grid;grid-template-columns:repeat(3,1fr);gap:6px;margin:.3rem 0 0}
+.volume.plain{grid-template-columns:1fr}
+.plain .views{grid-template-columns:repeat(6,1fr)}
 .views figure,.sphere{margin:0}
 .views img{display:block;width:100%;height:auto;aspect-ratio:1;border-radius:6px;background:#808080}
 figcaption{color:var(--soft);font-size:.76rem;margin:.15rem 0 .2rem}
+.volume p.caption{margin:.1rem 0 .6rem;padding:0;font-size:.76rem}
 .sphere img{display:block;width:100%;height:auto}
 .sphere .scale{display:flex;align-items:center;gap:.6em;justify-content:center;color:var(--soft);font-size:.76rem}
 .sphere .scale img{width:38%;height:9px;border-radius:3px}
@@ -82,7 +85,7 @@ th:first-child,td:first-child{text-align:left}
 td.text,th.text{text-align:left;white-space:normal;overflow-wrap:anywhere}
 th{color:var(--soft);font-weight:600}
 footer{margin-top:2.2rem;color:var(--soft);font-size:.8rem}
-@media(max-width:760px){.volume{grid-template-columns:1fr}}
+@media(max-width:760px){.volume{grid-template-columns:1fr}.plain .views{grid-template-columns:repeat(3,1fr)}}
 @media(max-width:560px){.chart.wide text{font-size:18px}.gallery{grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:8px}
 main{padding:14px 10px 32px}.figures{grid-template-columns:repeat(2,1fr)}}
 @media print{body{background:#fff}.card,.tile,.figure,details{break-inside:avoid}}

@@ -4,13 +4,22 @@ import math
 from pathlib import Path
 
 from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.files.model3d_star import Refine3DResults
 from relion4plugin.web.charts import Mark
 from relion4plugin.web.curves import LIKELIHOOD, Curve
-from relion4plugin.web.page import document, escape, figure, folded, note, table
-from relion4plugin.web.report3d_parts import refinement_cards, sphere_figure, ssnr_card, verdict_section, volume_card
+from relion4plugin.web.page import card, document, escape, figure, folded, note
+from relion4plugin.web.report3d_parts import (
+    class_side,
+    fsc_course_card,
+    half_fsc_chart,
+    sphere_figure,
+    ssnr_chart,
+    verdict_section,
+    volume_card,
+)
 from relion4plugin.web.report3d_run import Kind, Run3D, read_3d_run
-from relion4plugin.web.sections import course_section, inputs_section
-from relion4plugin.web.wording import angstrom, duration, number
+from relion4plugin.web.sections import class_table, course_section, inputs_section
+from relion4plugin.web.wording import angstrom, duration
 
 CURVES = (
     Curve("Resolution", "Å", (("resolution", "resolution"),)),
@@ -28,10 +37,14 @@ CURVES = (
     Curve("Changes of class", "share of particles", (("changed_classes", "class"),)),
     Curve("Time per iteration", "seconds", (("seconds", "wall clock"), ("cpu_seconds", "CPU"))),
 )
+KEY = (
+    "Directions of view, with all that the symmetry makes equivalent, in an equal-area map of the sphere: "
+    "rot from −180° at the left to 180°, tilt from 0° at the top to 180°."
+)
 FOOTER = (
     "Slices pass through the origin, voxel N/2; projections are means along the axis. The three slices of a map share one grey scale, "
     "and so do its projections. Rows and columns are (y, x) across z, (z, x) across y and (z, y) across x. "
-    "Distribution: share of the posterior weight. Made by relion4plugin."
+    "Share: of the posterior weight. Made by relion4plugin."
 )
 
 
@@ -92,9 +105,10 @@ def _summary(run: Run3D) -> str:
     filled = int((run.counts > 0).sum())
     total = f"{run.iteration}" if run.kind is Kind.REFINEMENT else f"{run.iteration} of {run.n_iterations}"
     state = ("converged" if run.finished else "not converged") if run.kind is Kind.REFINEMENT else run.algorithm
+    source = "FSC 0.143 between halves" if run.finished and run.refinement else ""
     figures = [
         figure("Particles", f"{run.n_particles:,}", f"{run.n_micrographs:,} micrographs" if run.n_micrographs else ""),
-        figure("Resolution", angstrom(run.results.current_resolution), "FSC 0.143 between halves" if run.finished and run.refinement else ""),
+        figure("Resolution", angstrom(run.results.current_resolution), source),
         figure("Iterations", total, state),
         figure("Symmetry", run.symmetry, f"T = {run.tau2_fudge:g}"),
         figure("Box", f"{run.results.box} px", f"{run.results.pixel_size:g} Å/px"),
@@ -102,7 +116,7 @@ def _summary(run: Run3D) -> str:
     if run.n_classes > 1:
         figures.insert(1, figure("Classes", f"{filled} of {run.n_classes}", "populated"))
     step = run.angular_step
-    accuracy = [a for a in run.results.classes["accuracy_rotations"] if math.isfinite(a) and a < 999]
+    accuracy = [a for a in run.accuracy_rotations if math.isfinite(a) and a < 999]
     if step is not None:
         figures.append(figure("Angular step", f"{step:.2g}°", f"accuracy {min(accuracy):.2g}°" if accuracy else ""))
     wall, cpu = run.total("seconds"), run.total("cpu_seconds")
@@ -114,29 +128,28 @@ def _summary(run: Run3D) -> str:
 def _maps(run: Run3D) -> list[str]:
     """Headings and cards of all maps, most important first."""
     if run.refinement is not None:
-        return _refinement_maps(run)
+        return _refinement_maps(run, run.refinement)
     parts = []
     if run.initial_map is not None:
         words = run.verdict.symmetry if run.verdict else ""
         parts += ["<h2>Initial model</h2>", volume_card(run.initial_map, run.initial_map.name, f"symmetry {words}" if words else "")]
-    parts.append("<h2>Classes, most populated first</h2>" if run.n_classes > 1 else "<h2>Map</h2>")
+    heading = "Classes, most populated first" if run.n_classes > 1 else "Map"
+    parts.append(f'<h2>{heading}</h2><p class="key">{KEY}</p>')
     largest = max(float(run.distribution.max()), 1e-12)
     for k in run.order:
         count, share = int(run.counts[k]), float(run.distribution[k])
         detail = f"{count:,} particles · {100 * share:.1f} % · {angstrom(float(run.class_resolution[k]))}"
-        side = sphere_figure(run.directions[k], f"Directions of class {k + 1}")
-        parts.append(volume_card(run.results.maps[k], f"Class {k + 1}", detail, side, share / largest if run.n_classes > 1 else None))
-    parts.append(f'<div class="charts">{ssnr_card(run)}</div>')
+        bar = share / largest if run.n_classes > 1 else None
+        parts.append(volume_card(run.results.maps[k], f"Class {k + 1}", detail, class_side(run, k), bar))
     if run.n_classes > 1:
-        parts.append(folded("Class table", _class_table(run)))
+        parts.append(f'<div class="charts">{card("Signal-to-noise ratio of all classes", ssnr_chart(run, run.order), wide=True)}</div>')
+        parts.append(folded("Class table", class_table(run)))
     return parts
 
 
-def _refinement_maps(run: Run3D) -> list[str]:
-    refinement = run.refinement
-    assert refinement is not None
-    side = sphere_figure(run.directions[0], "Directions of all particles")
-    parts = ["<h2>Maps</h2>"]
+def _refinement_maps(run: Run3D, refinement: Refine3DResults) -> list[str]:
+    side = sphere_figure(run.directions[0], "Directions of all particles") + half_fsc_chart(run, refinement)
+    parts = [f'<h2>Maps</h2><p class="key">{KEY}</p>']
     if refinement.converged:
         detail = f"both halves · {angstrom(run.results.current_resolution)}"
         parts.append(volume_card(refinement.maps[0], "Final map", detail, side))
@@ -144,25 +157,7 @@ def _refinement_maps(run: Run3D) -> list[str]:
     kind = "unfiltered" if refinement.converged else "regularised"
     for half, path in enumerate(refinement.half_maps, start=1):
         parts.append(volume_card(path, f"Half {half}", kind, side if half == 1 else ""))
-    return [*parts, "<h2>Correlation between the halves</h2>", refinement_cards(run)]
-
-
-def _class_table(run: Run3D) -> str:
-    header = ("Class", "Particles", "Particles (%)", "Distribution (%)", "Resolution (Å)", "Accuracy rotations (°)", "Accuracy offsets (Å)")
-    total, classes = max(int(run.counts.sum()), 1), run.results.classes
-    rows = [
-        (
-            str(k + 1),
-            f"{int(run.counts[k]):,}",
-            f"{100 * int(run.counts[k]) / total:.2f}",
-            f"{100 * float(run.distribution[k]):.2f}",
-            number(float(run.class_resolution[k]), 1),
-            number(float(classes["accuracy_rotations"][k]), 1),
-            number(float(classes["accuracy_translations"][k]), 2),
-        )
-        for k in run.order
-    ]
-    return table(header, rows)
+    return [*parts, f'<div class="charts">{fsc_course_card(run, refinement)}</div>']
 
 
 def _marks(run: Run3D) -> list[Mark]:

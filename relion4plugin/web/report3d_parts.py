@@ -1,13 +1,14 @@
 """Parts of the report of a 3D run: maps with their views, directions, FSC curves, and the verdict on an initial model."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from relion4plugin.files.initial_model import Verdict
+from relion4plugin.files.model3d_star import Refine3DResults
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.imaging.filters import resolution_at
 from relion4plugin.web.charts import N_COLOURS, Series, line_chart
@@ -19,7 +20,7 @@ from relion4plugin.web.sphere import colour_bar, sphere_picture
 from relion4plugin.web.volume_views import AXES, at_most, common_levels, volume_views
 from relion4plugin.web.wording import angstrom, number
 
-SSNR_TOP = 1e4  # larger ratios say no more
+SSNR_TOP = 1e3  # larger ratios, and smaller ones than its inverse, say no more
 
 
 def volume_card(path: Path, heading: str, detail: str, side: str = "", share: float | None = None) -> str:
@@ -32,7 +33,9 @@ def volume_card(path: Path, heading: str, detail: str, side: str = "", share: fl
     ]
     bar = "" if share is None else _bar(share)
     title = f"<h3>{escape(heading)}<span>{escape(detail)}</span></h3>"
-    return f'<section class="card span volume">{title}{bar}<div class="views">{"".join(pictures)}</div><div>{side}</div></section>'
+    beside = f"<div>{side}</div>" if side else ""
+    kind = "" if side else " plain"
+    return f'<section class="card span volume{kind}">{title}{bar}<div class="views">{"".join(pictures)}</div>{beside}</section>'
 
 
 def _figures(images: tuple[np.ndarray, ...], heading: str, words: str) -> list[str]:
@@ -63,21 +66,24 @@ def sphere_figure(counts: np.ndarray | None, label: str) -> str:
     return (
         f'<figure class="sphere"><img src="{png_data_uri(picture)}" alt="{escape(label)}" {size}>'
         f'<div class="scale"><span>0</span><img src="{png_data_uri(bar)}" alt="scale" width="{bar.shape[1]}" height="1">'
-        f"<span>{counts.max() / even:.1f} × even</span></div>"
-        f"<figcaption>Directions of view, all equivalent ones: rot from −180° at the left to 180°, tilt from 0° at the top to 180°. "
-        f"{unseen:.0f} % of the sphere is seen less than a tenth of the mean.</figcaption></figure>"
+        f"<span>{counts.max() / even:.1f} × mean</span></div>"
+        f"<figcaption>directions of view; {unseen:.0f} % of the sphere below a tenth of the mean</figcaption></figure>"
     )
 
 
-def fsc_card(run: Run3D, curves: Mapping[str, np.ndarray], title: str, wide: bool = False) -> str:
+def _fsc_chart(run: Run3D, curves: Mapping[str, np.ndarray], title: str, wide: bool = False) -> str:
     """FSC curves over the spatial frequency, with lines at 0.5 and 0.143; "" without curves."""
     x = [float(f) for f in run.frequencies]
     series = [Series(name, _padded(values, len(x)), f"s{i % N_COLOURS}") for i, (name, values) in enumerate(curves.items())]
     size = (820, 250) if wide else (400, 230)
-    chart = line_chart(
+    return line_chart(
         title, x, series, x_label="resolution (Å)", y_label="FSC", from_zero=True, reciprocal=True, levels=(0.143, 0.5), size=size
     )
-    return card(title, chart, wide=wide)
+
+
+def fsc_card(run: Run3D, curves: Mapping[str, np.ndarray], title: str, wide: bool = False) -> str:
+    """FSC curves in a box of their own; "" without curves."""
+    return card(title, _fsc_chart(run, curves, title, wide), wide=wide)
 
 
 def _padded(values: Iterable[float], length: int) -> list[float | None]:
@@ -85,36 +91,45 @@ def _padded(values: Iterable[float], length: int) -> list[float | None]:
     return known + [None] * (length - len(known))
 
 
-def refinement_cards(run: Run3D) -> str:
-    """FSC between the halves: the last one with its resolution, and how it developed."""
-    refinement = run.refinement
-    if refinement is None:
+def half_fsc_chart(run: Run3D, refinement: Refine3DResults) -> str:
+    """FSC between the halves with its resolution in words; "" where the files hold none."""
+    fsc = refinement.fsc
+    if not np.isfinite(fsc).any() or not (fsc > 0).any():
         return ""
-    fsc, box, pixel = refinement.fsc, run.results.box, run.results.pixel_size
-    cards = []
-    if np.isfinite(fsc).any() and (fsc > 0).any():
-        resolution = angstrom(resolution_at(fsc, 0.143, pixel, box))
-        cards.append(fsc_card(run, {"FSC": fsc}, f"FSC between the halves, 0.143 at {resolution}"))
+    resolution = angstrom(resolution_at(fsc, 0.143, refinement.pixel_size, refinement.box))
+    return _fsc_chart(run, {"FSC": fsc}, "FSC between the halves") + _caption(f"FSC between the halves; 0.143 at {resolution}")
+
+
+def fsc_course_card(run: Run3D, refinement: Refine3DResults) -> str:
+    """FSC between the halves over the iterations; "" before there are two."""
     known = {f"iteration {n}": curve for n, curve in run.fsc_by_iteration.items() if np.isfinite(curve).any()}
     if refinement.converged:
-        known |= {"final": fsc}
-    if len(known) > 1:
-        cards.append(fsc_card(run, known, "FSC over the iterations"))
-    return f'<div class="charts">{"".join(cards)}</div>' if cards else ""
+        known |= {"final": refinement.fsc}
+    return fsc_card(run, known, "FSC between the halves over the iterations", wide=True) if len(known) > 1 else ""
 
 
-def ssnr_card(run: Run3D) -> str:
-    """Signal-to-noise ratio of each class's map per shell, as the logarithm; one class per colour, the largest first."""
+def ssnr_chart(run: Run3D, classes: Sequence[int]) -> str:
+    """Signal-to-noise ratio per shell of the maps of some classes, as the logarithm; one colour per class."""
     x = [float(f) for f in run.frequencies]
     series = []
-    for i, k in enumerate(run.order[:N_COLOURS]):
+    for i, k in enumerate(classes[:N_COLOURS]):
         values = run.results.spectra[k]["ssnr"].to_numpy()[: len(x)]
-        logs = [math.log10(min(max(float(v), 1e-2), SSNR_TOP)) if math.isfinite(v) else None for v in values]
+        logs = [math.log10(min(max(float(v), 1 / SSNR_TOP), SSNR_TOP)) if math.isfinite(v) else None for v in values]
         series.append(Series(f"class {k + 1}", logs + [None] * (len(x) - len(logs)), f"s{i}"))
-    chart = line_chart(
-        "Signal-to-noise ratio of the maps", x, series, x_label="resolution (Å)", y_label="log10 SSNR", reciprocal=True, levels=(0.0,)
+    return line_chart(
+        "Signal-to-noise ratio of the map", x, series, x_label="resolution (Å)", y_label="log10 SSNR", reciprocal=True, levels=(0.0,)
     )
-    return card("Signal-to-noise ratio of the maps (0: equal to the noise)", chart)
+
+
+def class_side(run: Run3D, k: int) -> str:
+    """What stands beside the views of a class: its directions and its signal-to-noise ratio."""
+    chart = ssnr_chart(run, [k])
+    text = _caption("signal-to-noise ratio of the map; 0: signal and noise are equal") if chart else ""
+    return sphere_figure(run.directions[k], f"Directions of class {k + 1}") + chart + text
+
+
+def _caption(text: str) -> str:
+    return f'<p class="key caption">{escape(text)}</p>'
 
 
 def verdict_section(run: Run3D, verdict: Verdict) -> str:
@@ -129,7 +144,7 @@ def verdict_section(run: Run3D, verdict: Verdict) -> str:
     if verdict.agreement_fsc:
         curve = np.asarray(verdict.agreement_fsc, dtype=np.float64)
         parts.append(fsc_card(run, {"FSC": curve}, "FSC between restarts"))
-    header = ("Seed", "Log-likelihood", "Resolution (Å)", "Agrees with the chosen map to (Å)")
+    header = ("Seed", "ln L", "Resolution (Å)", "Agrees to (Å)")
     lines = [(str(r.seed), _plain(r.log_likelihood), _length(r.resolution), _length(r.agreement_resolution)) for r in verdict.restarts]
     parts.append(card("Restarts", table(header, lines)) if lines else "")
     evidence = [(str(name), as_text(value)) for name, value in verdict.evidence.items()]

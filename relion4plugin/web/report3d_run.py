@@ -101,6 +101,16 @@ class Run3D(RecordedRun):
         return self.results.classes["resolution"].to_numpy()
 
     @property
+    def accuracy_rotations(self) -> np.ndarray:
+        """Estimated accuracy of the angles of each class (deg), float64 (K,)."""
+        return self.results.classes["accuracy_rotations"].to_numpy()
+
+    @property
+    def accuracy_offsets(self) -> np.ndarray:
+        """Estimated accuracy of the offsets of each class (A), float64 (K,)."""
+        return self.results.classes["accuracy_translations"].to_numpy()
+
+    @property
     def frequencies(self) -> np.ndarray:
         """Spatial frequency of each shell (1/A), float64 (N/2+1,)."""
         return np.arange(self.results.box // 2 + 1) / (self.results.box * self.results.pixel_size)
@@ -124,7 +134,8 @@ def read_3d_run(directory: Path) -> Run3D:
     particles = rows(data, "particles", (), results.data_star, WHAT)
     general = single_row(model, "model_general", results.model_star, WHAT)
     optimiser = _optimiser(results)
-    sampling = {} if results.sampling_star is None else single_row(read_star(results.sampling_star), "sampling_general", results.sampling_star, WHAT)
+    grid = results.sampling_star
+    sampling = {} if grid is None else single_row(read_star(grid), "sampling_general", grid, WHAT)
     converged = isinstance(results, Refine3DResults) and results.converged
     n_iterations = int(optimiser.get("rlnNumberOfIterations", results.iteration))
     symmetry = str(sampling.get("rlnSymmetryGroup", "C1"))

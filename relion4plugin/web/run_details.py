@@ -20,7 +20,11 @@ WHAT = "a file of a refinement"  # in messages on files that lack something
 class RecordedRun:
     """What every run has: K classes, and the records of ``run_iterations.jsonl``, which a run of RELION lacks."""
 
+    counts: np.ndarray  # int (K,): particles assigned
     distribution: np.ndarray  # (K,): share of the posterior weight
+    class_resolution: np.ndarray  # (K,), A
+    accuracy_rotations: np.ndarray  # (K,), deg
+    accuracy_offsets: np.ndarray  # (K,), A
     optics_rows: tuple[tuple[str, ...], ...]
     group_rows: tuple[tuple[str, ...], ...]
     settings: tuple[tuple[str, str], ...]

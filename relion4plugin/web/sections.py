@@ -1,4 +1,4 @@
-"""Parts that every report has: how the run went, and what went into it."""
+"""Parts that every report has: how the run went, and what went into it, and the table of classes."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from relion4plugin.web.charts import Mark
 from relion4plugin.web.curves import Curve, curve_cards, occupancy_card
 from relion4plugin.web.page import card, folded, note, table
 from relion4plugin.web.run_details import RecordedRun
+from relion4plugin.web.wording import number
 
 MAX_GROUP_ROWS = 50
 OPTICS = ("Name", "Voltage (kV)", "Cs (mm)", "Amplitude contrast", "Pixel size (Å)", "Particles")
@@ -32,3 +33,22 @@ def inputs_section(run: RecordedRun) -> str:
     if run.settings:
         parts.append(folded("Settings", table(("Setting", "Value"), run.settings, text_columns=(0, 1))))
     return "".join(parts)
+
+
+def class_table(run: RecordedRun) -> str:
+    """Return the figures of all classes, the most populated first."""
+    header = ("Class", "Particles", "Particles (%)", "Distribution (%)", "Resolution (Å)", "Accuracy rotations (°)", "Accuracy offsets (Å)")
+    total = max(int(run.counts.sum()), 1)
+    rows = [
+        (
+            str(k + 1),
+            f"{int(run.counts[k]):,}",
+            f"{100 * int(run.counts[k]) / total:.2f}",
+            f"{100 * float(run.distribution[k]):.2f}",
+            number(float(run.class_resolution[k]), 1),
+            number(float(run.accuracy_rotations[k]), 1),
+            number(float(run.accuracy_offsets[k]), 2),
+        )
+        for k in run.order
+    ]
+    return table(header, rows)

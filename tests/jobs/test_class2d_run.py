@@ -6,54 +6,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import mrcfile
-import numpy as np
-import pandas as pd
 import pytest
 
 from relion4plugin.cli.main import main
 from relion4plugin.errors import UserError
-from relion4plugin.files.star import write_star
 from relion4plugin.jobs.class2d import Class2DParameters, needed_bytes, run
 from relion4plugin.progress import Silent
-
-BOX, N = 16, 6
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    with mrcfile.new("stack.mrcs", data=np.random.default_rng(0).normal(size=(N, BOX, BOX)).astype(np.float32)) as mrc:
-        mrc.voxel_size = 3.0
-    write_particles_star("particles.star", N)
-    return tmp_path
-
-
-def write_particles_star(path: str, n: int, box: int = BOX, stack: str = "stack.mrcs") -> None:
-    optics = pd.DataFrame(
-        {
-            "rlnOpticsGroup": [1],
-            "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnVoltage": [300.0],
-            "rlnSphericalAberration": [2.7],
-            "rlnAmplitudeContrast": [0.1],
-            "rlnImagePixelSize": [3.0],
-            "rlnImageSize": [box],
-            "rlnImageDimensionality": [2],
-        }
-    )
-    particles = pd.DataFrame(
-        {
-            "rlnImageName": [f"{i + 1:06d}@{stack}" for i in range(n)],
-            "rlnMicrographName": ["mic1.mrc"] * n,
-            "rlnDefocusU": [10000.0] * n,
-            "rlnDefocusV": [10000.0] * n,
-            "rlnDefocusAngle": [0.0] * n,
-            "rlnOpticsGroup": [1] * n,
-        }
-    )
-    write_star(path, {"optics": optics, "particles": particles})
-
+from tests.jobs.small_project import BOX, N, write_particles_star
 
 class Engine:
     """Stands in for the engine and remembers what it was asked."""

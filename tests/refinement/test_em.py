@@ -1,11 +1,12 @@
-"""The Wiener average against its formula, and spectra and resolution."""
+"""The Wiener average against its formula."""
 
 import numpy as np
 import pytest
 
-from relion4plugin.refinement import em, resolution
+from relion4plugin.refinement import em, voxels
 from relion4plugin.refinement.references import PaddedGrid, forward, gridding_correction
 from relion4plugin.refinement.state import Model
+from tests.refinement.gaussian_volumes import CENTRES, HEIGHTS, blob_volume, frequencies
 
 BOX, PAD = 24, 2
 M = BOX * PAD
@@ -73,51 +74,6 @@ def test_update_gives_back_a_reference_from_its_own_transform(rng):
     assert not model.references[1].any()
 
 
-def spectra_model(rng):
-    model = Model(np.zeros((2, BOX, BOX), np.float32), np.array([0.5, 0.5]), np.ones((1, SHELLS)), np.ones(1))
-    model.current_size, model.tau2 = 20, rng.uniform(1e-3, 1e-1, (2, SHELLS))
-    model.data_vs_prior, model.sigma2_class, model.coverage = (np.full((2, SHELLS), -1.0) for _ in range(3))
-    return model
-
-
-def test_spectra_equal_loops_over_voxels(rng):
-    model, weight = spectra_model(rng), rng.uniform(0, 9, (2, M, M // 2 + 1)).astype(np.float32)
-    model.tau2[0, 7] = 0.0
-    resolution.update_spectra(model, GRID, weight, 1.5, np.array([0]))
-    for shell in range(11):
-        ratios, weights = [], []
-        for row in range(M):
-            y = row if row < M // 2 else row - M
-            for x in range(M // 2 + 1):
-                if x * x + y * y < 20**2 and int(np.hypot(x, y) / PAD + 0.5) == shell:
-                    f = float(weight[0, row, x])
-                    ratios.append(f * PAD**2 * 1.5 * model.tau2[0, shell] if model.tau2[0, shell] > 0 else 0.001 * f**2)
-                    weights.append(PAD**2 * f)
-        assert model.data_vs_prior[0, shell] == pytest.approx(np.mean(ratios), rel=1e-5)
-        assert model.sigma2_class[0, shell] == pytest.approx(1 / np.mean(weights), rel=1e-5)
-        assert model.coverage[0, shell] == pytest.approx(np.mean(np.array(ratios) >= 1), abs=1e-9)
-    assert np.all(model.data_vs_prior[1] == -1.0)
-
-
-def test_resolution_is_that_of_the_best_class_and_at_least_shell_5(rng):
-    model = spectra_model(rng)
-    model.data_vs_prior = np.where(np.arange(SHELLS) < np.array([[8], [3]]), 5.0, 0.5)
-    assert resolution.first_unresolved(model.data_vs_prior).tolist() == [8, 3]
-    resolution.update_resolution(model, 3.0, early=False)
-    assert model.resolution_shell == 7
-    assert resolution.next_image_size(model) == BOX
-    assert resolution.class_resolutions(model, 3.0) == pytest.approx([BOX * 3 / 7, BOX * 3 / 2])
-    assert model.iterations_without_gain == 0
-    resolution.update_resolution(model, 3.0, early=False)
-    assert model.iterations_without_gain == 1
-    resolution.update_resolution(model, 3.0, early=True)
-    assert model.iterations_without_gain == 0
-    model.data_vs_prior[:] = 0.1
-    resolution.update_resolution(model, 3.0, early=False)
-    assert model.resolution_shell == 5
-    assert resolution.resolution_of_shell(0, BOX, 3.0) == 999.0
-
-
 def test_gridding_is_divided_out_once():
     """A flat transform of weight 1 everywhere is a point; its neighbourhood is not darkened."""
     model = Model(np.zeros((1, BOX, BOX), np.float32), np.ones(1), np.ones((1, SHELLS)), np.ones(1))
@@ -128,3 +84,57 @@ def test_gridding_is_divided_out_once():
     em.update_references(model, GRID, weight * forward(image, GRID, corrected=False)[0], weight, 1.0, np.array([True]))
     plain = model.references[0] * gridding_correction(BOX, PAD)
     assert plain[12, 17] == pytest.approx(np.pi / 4, abs=0.03)  # the disc's share of all frequencies
+
+
+VOLUME_GRID = PaddedGrid(12, 2, 3)
+
+
+def test_regularised_weight_of_volumes_equals_its_formula(rng, monkeypatch):
+    monkeypatch.setattr(voxels, "BLOCK", 1000)
+    monkeypatch.setattr(voxels, "CACHED", 0)
+    weight = rng.uniform(1, 50, VOLUME_GRID.shape).astype(np.float32)
+    weight[2, -2, 1] = 0.0
+    tau2 = rng.uniform(1e-4, 1e-2, 7)
+    found = np.zeros(weight.size)
+    for block, values in em.regularised_weights(weight, tau2, VOLUME_GRID, 12, 2.0):
+        found[block.flat] = values
+    found = found.reshape(weight.shape)
+    r = np.sqrt((frequencies(24, 1) ** 2).sum(axis=-1))
+    shell, ring = np.floor(r / 2 + 0.5).astype(int), np.floor(r / 2)
+    total = weight + np.where(shell >= 5, 1 / (2**3 * 2.0 * tau2[np.minimum(shell, 6)]), 0.0)
+    inside = r < 12
+    kept = inside & (weight > 0)
+    assert np.allclose(found[kept], total[kept], rtol=1e-5)
+    assert found[2, -2, 1] == pytest.approx(total[inside & (ring == 1)].mean() / 1000, rel=1e-5)
+    assert not found[~inside].any()
+
+
+def test_volume_is_given_back_by_its_own_transform():
+    """Data / weight of a map's own transform is the map, low-passed to the image size."""
+    volume = blob_volume(24, CENTRES, HEIGHTS, 2.0)
+    grid = PaddedGrid(24, 2, 3)
+    transform = forward(volume[None] * gridding_correction(24, 2, 3), grid, corrected=False)[0]
+    weight = np.full(grid.shape, 1e6, np.float32)
+    found = em.reconstruct(weight * transform, weight, grid, 20)
+    assert np.abs(found - volume).max() < 0.01 * volume.max()
+    model = Model(np.ones((2, 24, 24, 24), np.float32), np.array([1.0, 0.0]), np.ones((1, 13)), np.ones(1))
+    model.current_size, model.tau2 = 20, np.full((2, 13), 1.0)
+    data, weights = np.stack([weight * transform] * 2)[None], np.stack([weight] * 2)[None]
+    em.update_references(model, grid, data, weights, 2.0, np.array([True, False]))
+    assert np.abs(model.references[0] - volume).max() < 0.01 * volume.max()
+    assert not model.references[1].any()
+
+
+def test_prior_dampens_what_has_little_weight():
+    volume = blob_volume(16, np.array([[0.3, 0.2, -0.4]]), np.ones(1), 0.7)
+    grid = PaddedGrid(16, 1, 3)
+    transform = forward(volume[None], grid, corrected=False)[0]
+    weight = np.full(grid.shape, 4.0, np.float32)
+    tau2 = np.full(9, 1 / 4.0)
+    plain = em.reconstruct(weight * transform, weight, grid, 16)
+    damped = em.reconstruct(weight * transform, weight, grid, 16, tau2, 0.5)
+    a, b = (np.fft.rfftn(v * gridding_correction(16, 1, 3)) for v in (damped, plain))
+    shell = np.floor(np.sqrt((frequencies(16, 1) ** 2).sum(axis=-1)) + 0.5)
+    ratio = [(a * b.conj())[shell == s].real.sum() / (np.abs(b[shell == s]) ** 2).sum() for s in range(8)]
+    assert np.allclose(ratio[1:4], 1.0, atol=0.03)
+    assert np.allclose(ratio[6], 4 / (4 + 1 / (0.5 / 4)), atol=0.04)

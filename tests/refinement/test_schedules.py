@@ -120,3 +120,53 @@ def test_the_last_iteration_visits_all_particles(n_classes):
     settings = RefinementSettings(n_classes=n_classes, n_iterations=20)
     assert schedules.subset_size(settings, 19, 100_000) < 100_000
     assert schedules.subset_size(settings, 20, 100_000) == 100_000
+
+
+INITIAL = RefinementSettings(dimension=3, n_classes=3, n_iterations=200, tau2_fudge=4.0)
+CLASSES_3D = RefinementSettings(dimension=3, n_classes=3, n_iterations=200, tau2_fudge=4.0, reference="map.mrc")
+
+TABLE_INITIAL = [  # iteration, eta, T, mini-batch of 100 000 particles
+    (1, 0.9000, 1.0000, 500),
+    (50, 0.8994, 1.0008, 500),
+    (60, 0.8960, 1.0297, 500),
+    (66, 0.8883, 1.2507, 1070),
+    (72, 0.8666, 2.3622, 1640),
+    (80, 0.7861, 3.8219, 2400),
+    (85, 0.7000, 3.9703, 2875),
+    (100, 0.5237, 3.9999, 4300),
+    (110, 0.5040, 4.0000, 5250),
+    (120, 0.5006, 4.0000, 6200),
+    (150, 0.5000, 4.0000, 9050),
+    (160, 0.5000, 4.0000, 10_000),
+    (199, 0.5000, 4.0000, 10_000),
+    (200, 0.5000, 4.0000, N),
+]
+
+
+@pytest.mark.parametrize(("iteration", "eta", "fudge", "size"), TABLE_INITIAL)
+def test_tabulated_values_of_an_initial_model(iteration, eta, fudge, size):
+    assert schedules.step_size(INITIAL, iteration) == pytest.approx(eta, abs=5.1e-5)
+    assert schedules.tau2_fudge(INITIAL, iteration) == pytest.approx(fudge, abs=5.1e-5)
+    assert schedules.subset_size(INITIAL, iteration, N) == size
+
+
+@pytest.mark.parametrize(("n", "first", "last"), [(3000, 200, 1000), (2_000_000, 5000, 50_000), (400_000, 2000, 40_000)])
+def test_mini_batches_of_an_initial_model_have_floors_and_ceilings(n, first, last):
+    assert schedules.subset_size(INITIAL, 1, n) == first
+    assert schedules.subset_size(INITIAL, 199, n) == last
+
+
+def test_gradient_classification_in_3d_is_constant():
+    for i in (1, 60, 85, 199):
+        assert schedules.step_size(CLASSES_3D, i) == pytest.approx(0.3)
+        assert schedules.tau2_fudge(CLASSES_3D, i) == 4.0
+        assert schedules.subset_size(CLASSES_3D, i, N) == 10_000
+    assert schedules.subset_size(CLASSES_3D, 200, N) == N
+    assert [schedules.subset_size(CLASSES_3D, i, 1500) for i in (1, 199)] == [200, 1000]
+    assert schedules.subset_size(CLASSES_3D, 1, 5_000_000) == 100_000
+
+
+def test_fast_subsets_in_3d():
+    settings = RefinementSettings(dimension=3, algorithm=Algorithm.EM, n_classes=4, fast_subsets=True, reference="map.mrc")
+    sizes = [schedules.subset_size(settings, i, N) for i in (1, 5, 6, 10, 11, 15, 16)]
+    assert sizes == [6000, 6000, 18_000, 18_000, 30_000, 30_000, N]

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from relion4plugin.refinement import vdam
+from relion4plugin.refinement import voxels as voxels_module
 from relion4plugin.refinement.references import PaddedGrid
 from relion4plugin.refinement.slices import make_hermitian
 from relion4plugin.refinement.state import Model
+from relion4plugin.refinement.symmetrise import make_hermitian as make_hermitian_volume
+from tests.refinement.gaussian_volumes import frequencies
 from tests.refinement.slow_expectation import raised_cosine_disc
 
 BOX, PAD, K, SIZE = 12, 2, 3, 8
@@ -197,3 +200,54 @@ def test_shifted_moments_are_those_of_the_shifted_reference(model, rng):
     vdam.shift_moments(model, GRID, 1, np.array([-1.0, 2.0]))
     assert np.allclose(model.moment1[0, 1], padded_transform(moved), atol=1e-6)
     assert np.allclose(model.moment1[1, 1], 2 * padded_transform(moved), atol=1e-6)
+
+
+def slow_volume_update(reference, m, u, data, weight, eta, fudge, pdf, size):
+    """One class of volumes (padding 1) in float64 arrays over all voxels; m, u are changed in place."""
+    n = len(reference)
+    transform = np.fft.rfftn(np.fft.ifftshift(reference)) / n**2
+    r2 = (frequencies(n, 1) ** 2).sum(axis=-1)
+    inside, shell = r2 < (size // 2) ** 2, np.floor(np.sqrt(r2) + 0.5).astype(int)
+    g = data / np.maximum(1.0, weight)
+    for h in (0, 1):
+        m[h][inside] = (0.9 * m[h] + 0.1 * g[h] if m[h].any() else g[h])[inside]
+    ratio = np.abs(g[1] - g[0]) ** 2 / (np.abs((g[0] + g[1]) / 2) ** 2 + 1e-12)
+    u[inside] = (0.999 * u + 0.001 * ratio)[inside]
+    moved = np.zeros_like(transform)
+    for s in range(size // 2 + 1):
+        mine = inside & (shell == s)
+        if not mine.any():
+            continue
+        snr = 2 * fudge * np.abs(transform[mine]).mean() / np.abs(m[0] - m[1])[mine].mean()
+        fsc = snr / (1 + snr)
+        step = (m[0] + m[1])[mine] / 2 / np.sqrt(u[mine])
+        moved[mine] = transform[mine] + eta * (1 - np.exp(-(3 * 2 + 10) * pdf)) * (fsc * step - (1 - fsc) * transform[mine])
+    volume = np.fft.fftshift(np.fft.irfftn(moved * n**2, s=(n, n, n)))
+    axis = (np.arange(n) - n // 2) ** 2
+    r = np.sqrt(axis[:, None, None] + axis[:, None] + axis)
+    w = np.where(r <= n / 2, 1.0, np.where(r >= n / 2 + 3, 0.0, 0.5 - 0.5 * np.cos(np.pi * (n / 2 + 3 - r) / 3)))
+    return w * volume + (1 - w) * (volume * (1 - w)).sum() / (1 - w).sum()
+
+
+def test_updates_of_volumes_equal_array_formulas(rng, monkeypatch):
+    monkeypatch.setattr(voxels_module, "BLOCK", 300)
+    monkeypatch.setattr(voxels_module, "CACHED", 0)
+    n, grid = 12, PaddedGrid(12, 1, 3)
+    model = Model(rng.normal(size=(2, n, n, n)).astype(np.float32), np.array([0.7, 0.3]), np.ones((1, 7)), np.ones(1))
+    expected = model.references.astype(float)
+    m, u = np.zeros((2, 2, *grid.shape), complex), np.ones((2, *grid.shape))
+    for size, eta, fudge in ((8, 0.9, 1.0), (10, 0.5, 4.0)):
+        model.current_size = size
+        noise = rng.normal(size=(2, 2, n, n, n)) * 0.01
+        data = np.ascontiguousarray(np.fft.rfftn(noise, axes=(2, 3, 4))).astype(np.complex64)
+        weight = rng.uniform(0, 20, data.shape).astype(np.float32)
+        make_hermitian_volume(weight)
+        vdam.update_references(model, grid, data, weight, step_size=eta, tau2_fudge=fudge, threshold=0.0)
+        for k in range(2):
+            mk = [m[0, k], m[1, k]]
+            expected[k] = slow_volume_update(
+                expected[k], mk, u[k], data[:, k].astype(complex), weight[:, k].astype(float), eta, fudge, model.pdf_class[k], size
+            )
+        assert np.allclose(model.references, expected, atol=2e-5 * np.abs(expected).max())
+        assert np.allclose(model.moment1, m, atol=1e-5 * np.abs(m).max())
+        assert np.allclose(model.moment2, u, rtol=1e-4)

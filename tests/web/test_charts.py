@@ -74,3 +74,22 @@ def test_grey_levels_between_percentiles():
     assert (levels == 0).sum() == pytest.approx(5 + 2, abs=2) and abs(int(levels[10, 0]) - 128) <= 1
     assert (grey_levels(np.zeros((4, 4))) == 128).all()
     assert grey_levels(np.array([[np.nan, 0.0, 1.0]])).tolist()[0][0] == 0
+
+
+def test_reciprocal_axis_is_labelled_with_lengths():
+    x = [i / 200 for i in range(51)]  # up to 4 A
+    text = line_chart("FSC", x, [Series("FSC", [1.0 - i / 50 for i in range(51)])], reciprocal=True, levels=(0.143, 7.0))
+    labels = re.findall(r'text-anchor="middle">([0-9.]+)</text>', text)
+    assert labels[-1] == "4" and [float(v) for v in labels] == sorted((float(v) for v in labels), reverse=True)
+    assert "<title>20 Å: FSC 0.8</title>" in text and "<title>origin: FSC 1</title>" in text
+    assert text.count('class="level"') == 1  # 7 is outside the frame
+    y = float(re.search(r'class="level" x1="52" y1="([0-9.]+)"', text)[1])
+    assert y == pytest.approx(230 - 40 - 0.143 * (230 - 54), abs=0.1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.125), (0.0, 0.4), (0.01, 0.03), (0.0, 1.0)])
+def test_reciprocal_ticks_lie_inside_and_apart(low, high):
+    found = reciprocal_ticks(low, high)
+    assert found == sorted(found) and low <= found[0] and found[-1] <= high * 1.000001 and 3 <= len(found) <= 8
+    assert min(b - a for a, b in zip(found, found[1:], strict=False)) >= (high - low) / 7 * 0.999
+    assert reciprocal_ticks(0.2, 0.2) == []
