@@ -1,5 +1,19 @@
 """Scipion protocols of the plugin; import them as ``relion4plugin.protocols``."""
 
 from relion4plugin.protocols.protocol_classify_2d import ProtR4pClassify2D
+from relion4plugin.protocols.protocol_classify_3d import ProtR4pClassify3D
+from relion4plugin.protocols.protocol_initial_model import ProtR4pInitialModel
+from relion4plugin.protocols.protocol_mask import ProtR4pCreateMask
+from relion4plugin.protocols.protocol_postprocess import ProtR4pPostprocess
+from relion4plugin.protocols.protocol_refine_3d import ProtR4pRefine3D
+from relion4plugin.protocols.protocol_symmetry import ProtR4pSymmetry
 
-__all__ = ["ProtR4pClassify2D"]
+__all__ = [
+    "ProtR4pClassify2D",
+    "ProtR4pClassify3D",
+    "ProtR4pCreateMask",
+    "ProtR4pInitialModel",
+    "ProtR4pPostprocess",
+    "ProtR4pRefine3D",
+    "ProtR4pSymmetry",
+]

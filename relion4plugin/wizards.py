@@ -10,7 +10,7 @@ from pyworkflow.gui import dialog
 from pyworkflow.gui.tree import ListTreeProvider
 
 from relion4plugin.errors import UserError
-from relion4plugin.protocols import ProtR4pClassify2D
+from relion4plugin.protocols import ProtR4pClassify2D, ProtR4pClassify3D, ProtR4pInitialModel, ProtR4pRefine3D
 from relion4plugin.scipion.images import read_images
 from relion4plugin.scipion.sets import read_columns
 
@@ -43,7 +43,9 @@ class DiameterDialog(MaskPreviewDialog):
 class R4pMaskDiameterWizard(EmWizard):
     """Choose the mask diameter on an average of input particles."""
 
-    _targets = [(ProtR4pClassify2D, ["particle_diameter"])]
+    _targets = [
+        (protocol, ["particle_diameter"]) for protocol in (ProtR4pClassify2D, ProtR4pInitialModel, ProtR4pClassify3D, ProtR4pRefine3D)
+    ]
 
     def show(self, form: Any, *_params: str) -> None:
         """Open the preview and put the chosen diameter into the form."""

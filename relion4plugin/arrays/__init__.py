@@ -4,8 +4,9 @@ from relion4plugin.arrays.namespace import (
     array_namespace,
     device_namespace,
     fft_module,
+    scatter_add,
     sparse_module,
     to_numpy,
 )
 
-__all__ = ["array_namespace", "device_namespace", "fft_module", "sparse_module", "to_numpy"]
+__all__ = ["array_namespace", "device_namespace", "fft_module", "scatter_add", "sparse_module", "to_numpy"]

@@ -63,3 +63,18 @@ def fft_module(xp: Any) -> ModuleType:
 def sparse_module(xp: Any) -> ModuleType:
     """Sparse matrices of the namespace: scipy.sparse or cupyx.scipy.sparse."""
     return importlib.import_module("scipy.sparse" if xp is np else "cupyx.scipy.sparse")
+
+
+def scatter_add(total: Any, index: Any, values: Any) -> None:
+    """Add values to ``total[index]`` in place; indices may repeat.
+
+    Parameters
+    ----------
+    total : array (m,)
+    index : int array (n,)
+    values : array (n,)
+    """
+    if array_namespace(total, index, values) is np:
+        np.add.at(total, index, values)
+    else:
+        importlib.import_module("cupyx").scatter_add(total, index, values)

@@ -23,6 +23,7 @@ COMMANDS = {
     "mask": ("mask", "soft solvent mask from a map"),
     "postprocess": ("postprocess", "resolution and sharpened map from two half maps"),
     "localres": ("localres", "local resolution and locally filtered map"),
+    "symmetry": ("symmetry", "align a map to its symmetry axes, or find its point group"),
     "report": ("report", "one HTML file about a 2D classification"),
     "reference": ("reference", "write the reference pages of all options"),
 }

@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 
 from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.jobs.alignsymmetry_parameters import AlignSymmetryParameters
 from relion4plugin.jobs.class2d_parameters import Class2DParameters
 from relion4plugin.jobs.class3d_parameters import Class3DParameters
 from relion4plugin.jobs.initialmodel_parameters import InitialModelParameters
+from relion4plugin.jobs.localres_parameters import LocalResParameters
+from relion4plugin.jobs.maskcreate_parameters import MaskCreateParameters
 from relion4plugin.jobs.parameters import fields_of, reference_page
+from relion4plugin.jobs.postprocess_parameters import PostprocessParameters
 from relion4plugin.jobs.refine3d_parameters import Refine3DParameters
 from relion4plugin.jobs.simulate_particles import SimulateParticlesParameters
 
@@ -33,6 +37,10 @@ _PAGES: dict[str, tuple[str, type, str]] = {
     "initialmodel.md": ("initialmodel", InitialModelParameters, f"Initial 3D model from particles alone, by VDAM. {_NAMES}"),
     "class3d.md": ("class3d", Class3DParameters, f"3D classification by EM or VDAM. {_NAMES}"),
     "refine3d.md": ("refine3d", Refine3DParameters, f"Auto-refinement of a 3D map from two independent halves. {_NAMES}"),
+    "mask.md": ("mask", MaskCreateParameters, f"Soft solvent mask from a map. {_NAMES}"),
+    "postprocess.md": ("postprocess", PostprocessParameters, f"Resolution and sharpened map from two half maps. {_NAMES}"),
+    "localres.md": ("localres", LocalResParameters, f"Local resolution and locally filtered map. {_NAMES}"),
+    "symmetry.md": ("symmetry", AlignSymmetryParameters, "A map brought to its symmetry axes, or its point group found."),
     "simulate_particles.md": (
         "simulate particles",
         SimulateParticlesParameters,

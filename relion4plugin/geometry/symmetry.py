@@ -104,15 +104,17 @@ def symmetry_axes(operators: np.ndarray) -> list[tuple[int, np.ndarray]]:
     list of (int, float64 (3,))
         Fold and unit direction of each axis (up or down, not both); highest fold first.
     """
-    angles, found = [], []
+    turned_about: list[np.ndarray] = []
+    found: list[np.ndarray] = []
     for matrix in operators[1:]:
         vector = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
         if np.linalg.norm(vector) < 1e-6:  # half a turn: A + 1 = 2 u u^T
             column = matrix + np.eye(3)
             vector = column[:, np.argmax(np.diag(column))]
-        angles.append(vector / np.linalg.norm(vector))
-    for direction in angles:
+        turned_about.append(vector / np.linalg.norm(vector))
+    # turned_about holds the axis of every operator, found each axis once
+    for direction in turned_about:
         if all(abs(abs(direction @ known) - 1) > 1e-6 for known in found):
             found.append(direction)
-    axes = [(1 + sum(abs(abs(direction @ other) - 1) < 1e-6 for other in angles), direction) for direction in found]
+    axes = [(1 + sum(abs(abs(direction @ other) - 1) < 1e-6 for other in turned_about), direction) for direction in found]
     return sorted(axes, key=lambda axis: -axis[0])

@@ -11,7 +11,16 @@ from relion4plugin.geometry.symmetry import point_group
 from relion4plugin.imaging.filters import fsc, resolution_at
 from relion4plugin.imaging.masks import soft_sphere
 from relion4plugin.imaging.volumes import mirror_volume, resample_volume, rotate_volume
-from relion4plugin.postprocessing.fourier_samples import SPHERE, FourierMap, agreed_shells, half_sphere, kernels, masked, shell_power, working_map
+from relion4plugin.postprocessing.fourier_samples import (
+    SPHERE,
+    FourierMap,
+    agreed_shells,
+    half_sphere,
+    kernels,
+    masked,
+    shell_power,
+    working_map,
+)
 from relion4plugin.postprocessing.orientations import orientation_grid, turn
 from relion4plugin.postprocessing.shift_search import COARSE_SHELL, best_shifts
 

@@ -100,6 +100,7 @@ def align_symmetry(
         If the map cannot be searched or there is no such point group.
     """
     operators = point_group(symmetry)
+    symmetry = symmetry.strip().upper()
     check_map(volume, "symmetry")
     n = check_cube(volume)
     if len(operators) == 1:

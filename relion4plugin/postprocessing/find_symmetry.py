@@ -13,7 +13,9 @@ from relion4plugin.postprocessing.symmetry_evidence import Evidence, symmetry_ev
 CANDIDATES = (*(f"C{n}" for n in range(2, 9)), *(f"D{n}" for n in range(2, 9)), "T", "O", "I")
 CLEAR_SCORE = 0.5  # random and pseudo-symmetric maps stay below
 POSSIBLE_SCORE = 0.25
+_HOPELESS = 0.1  # a group is not tried if one of its cyclic subgroups scores less
 _AS_GOOD = 0.7  # of the best score: a larger group must not be much worse than the ones it contains
+_HALF_AS_GOOD = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class FoundSymmetry:
     symmetry : str
         The largest group that is clearly there; C1 if none is.
     possible : str or None
-        For C1: the best group that may be there, hidden by noise, or only nearly there.
+        The best larger group that may be there, hidden by noise, or only nearly there.
     ranking : tuple of RankedGroup
-        All groups that were tried, by score.
+        All groups that were tried, by score; those with a subgroup that is certainly not there are left out.
     """
 
     symmetry: str
@@ -81,16 +83,25 @@ def find_symmetry(
         If the map cannot be searched or there is no such point group.
     """
     check_map(volume, "symmetry")
-    groups = {name: point_group(name) for name in candidates if name.strip().upper() != "C1"}
+    groups = {name.strip().upper(): point_group(name) for name in candidates}
+    groups.pop("C1", None)
     comparison = SelfComparison(volume, pixel_size, keep_centre=keep_centre, resolution=resolution)
     table = comparison.table({fold for operators in groups.values() for fold, _ in symmetry_axes(operators)})
-    ranking = []
-    for name, operators in groups.items():
-        pose = search_axes(comparison, operators, table)
-        ranking.append(RankedGroup(name, len(operators), symmetry_evidence(comparison, operators, pose)))
+    ranking: list[RankedGroup] = []
+    cyclic: dict[int, float] = {}  # fold -> score
+    for name, operators in sorted(groups.items(), key=lambda item: len(item[1])):
+        folds = {fold for fold, _ in symmetry_axes(operators)}
+        if any(cyclic[known] < _HOPELESS for known in cyclic for fold in folds if fold % known == 0):
+            continue
+        evidence = symmetry_evidence(comparison, operators, search_axes(comparison, operators, table))
+        ranking.append(RankedGroup(name, len(operators), evidence))
+        if folds == {len(operators)}:
+            cyclic[len(operators)] = evidence.score
     ranking.sort(key=lambda group: (-group.evidence.score, -group.order))
     best = ranking[0].evidence.score if ranking else 0.0
     passed = [group for group in ranking if group.evidence.score >= max(CLEAR_SCORE, _AS_GOOD * best)]
     found = max(passed, key=lambda group: (group.order, group.evidence.score)).symmetry if passed else "C1"
-    possible = ranking[0].symmetry if ranking and found == "C1" and best >= POSSIBLE_SCORE else None
+    order = len(point_group(found))
+    larger = [group for group in ranking if group.order > order and group.evidence.score >= max(POSSIBLE_SCORE, _HALF_AS_GOOD * best)]
+    possible = larger[0].symmetry if larger else None
     return FoundSymmetry(found, possible, tuple(ranking))

@@ -140,7 +140,7 @@ def shell_power(samples: np.ndarray, frequencies: Frequencies) -> np.ndarray:
 
 
 def agreed_shells(curve: np.ndarray) -> np.ndarray:
-    """Weight of each shell for a search, from a correlation curve: none from the first shell on that does not agree.
+    """Weight of each shell for a search, from a correlation curve: none beyond the shells that agree.
 
     Parameters
     ----------
@@ -153,11 +153,13 @@ def agreed_shells(curve: np.ndarray) -> np.ndarray:
         float64 (S,): c / (1 - c^2), 0 for shell 0.
     """
     smooth = np.convolve(np.pad(curve[1:], 1, mode="edge"), np.ones(3) / 3, mode="valid")
-    below = np.flatnonzero(smooth < _NOISE_FSC)
+    # the first shells may disagree: what is left of a round particle there, without its spherical average, is noise
+    peak = int(np.argmax(smooth))
+    below = np.flatnonzero(smooth[peak:] < _NOISE_FSC)
     share = np.clip(smooth, 0.0, 0.95)
     if below.size:
-        share[below[0] :] = 0.0
-    share[:2] = np.maximum(share[:2], _NOISE_FSC)
+        share[peak + below[0] :] = 0.0
+    share[peak] = max(share[peak], _NOISE_FSC)
     return np.concatenate([[0.0], share / (1 - share**2)])
 
 

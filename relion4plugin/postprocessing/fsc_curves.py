@@ -48,11 +48,11 @@ def correct_for_mask(masked: np.ndarray, randomised: np.ndarray, random_from: in
     Returns
     -------
     float64 (..., S)
-        0 where the random curve is above the masked one.
+        Negative where the random curve is above the masked one; 0 where it is 1.
     """
     masked, noise = np.asarray(masked, dtype=np.float64), np.asarray(randomised, dtype=np.float64)
     known = noise < 1
-    corrected = np.where(known & (noise <= masked), (masked - noise) / np.where(known, 1 - noise, 1), 0.0)
+    corrected = np.where(known, (masked - noise) / np.where(known, 1 - noise, 1), 0.0)
     corrected[..., : random_from + _MARGIN] = masked[..., : random_from + _MARGIN]
     return corrected
 

@@ -10,7 +10,16 @@ from relion4plugin.geometry.euler import angular_distance
 from relion4plugin.geometry.symmetry import symmetry_axes
 from relion4plugin.imaging.volumes import centre_of_mass, rotate_volume
 from relion4plugin.postprocessing.axis_table import AxisTable, axis_table
-from relion4plugin.postprocessing.fourier_samples import FourierMap, Frequencies, agreed_shells, half_sphere, kernels, masked, working_map
+from relion4plugin.postprocessing.fourier_samples import (
+    FourierMap,
+    Frequencies,
+    agreed_shells,
+    half_sphere,
+    kernels,
+    masked,
+    shell_power,
+    working_map,
+)
 from relion4plugin.postprocessing.orientations import orientation_grid, turn
 from relion4plugin.postprocessing.shift_search import COARSE_SHELL
 
@@ -66,10 +75,13 @@ class SelfComparison:
             inside = masked(rotate_volume(small, np.eye(3), -centre))
         last = n // 2 - 1
         self.last_shell = min(last, max(_FEWEST_SHELLS, int(n * size / resolution))) if resolution > 0 else last
-        self.fourier = FourierMap(inside, last).without_sphere()
+        whole = FourierMap(inside, last)
+        self.fourier = whole.without_sphere()
         self.frequencies = half_sphere(self.last_shell)
-        self.broad = np.exp(-((np.arange(self.last_shell + 1) / 6.0) ** 2))
-        self.broad[0] = 0
+        points = self.frequencies.points
+        left, power = (shell_power(fourier.turned(points, np.eye(3)), self.frequencies) for fourier in (self.fourier, whole))
+        # where nearly all is in the sphere, as in the first shells of round particles, the rest is noise
+        self.broad = np.exp(-((np.arange(self.last_shell + 1) / 6.0) ** 2)) * np.minimum(left / np.maximum(power, 1e-30), 1)
 
     def table(self, folds: Iterable[int]) -> AxisTable:
         """Agreement with copies turned about all axes."""
@@ -93,8 +105,8 @@ class SelfComparison:
     def refine(self, operators: np.ndarray, pose: AxisPose, last_shell: int, share: np.ndarray, step: float) -> AxisPose:
         """Climb to the nearest maximum of the weighted curve; `step` in degrees."""
         frequencies = _asymmetric_unit(self.frequencies.up_to(last_shell), operators)
-        weights = share[: last_shell + 1] * np.bincount(frequencies.shells, minlength=last_shell + 1)
-        weights /= weights.sum()
+        weights = share[: last_shell + 1] * frequencies.counts
+        weights = weights / weights.sum()
         angle, move = np.deg2rad(step), np.deg2rad(step) / 4
         # about and along a single axis nothing changes
         free = np.array([0, 1, 3, 4]) if len(symmetry_axes(operators)) == 1 else np.arange(6)

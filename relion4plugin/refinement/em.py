@@ -64,8 +64,14 @@ def _average(
 
 def _to_maps(transforms: np.ndarray, grid: PaddedGrid, current_size: int, workers: int | None) -> np.ndarray:
     """Transform averages back, fade the corners and divide by the gridding correction."""
-    maps = soften_corners(inverse(transforms, grid, current_size=current_size, workers=workers))
-    return maps / gridding_correction(grid.box, grid.padding, grid.dimension)
+    maps = inverse(transforms, grid, current_size=current_size, workers=workers)
+    correction = gridding_correction(grid.box, grid.padding, grid.dimension)
+    if grid.dimension == 3:  # corners of unpadded volumes are divided by as little as 0.02: they fade last
+        maps /= correction
+        return soften_corners(maps)
+    maps = soften_corners(maps)
+    maps /= correction
+    return maps
 
 
 def reconstruct(

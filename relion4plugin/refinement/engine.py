@@ -22,14 +22,13 @@ from relion4plugin.refinement.particles import Plan, SortedParticles, make_batch
 from relion4plugin.refinement.plans import make_plan
 from relion4plugin.refinement.references import PaddedGrid, forward, reference_power
 from relion4plugin.refinement.run_state import RunState
-from relion4plugin.refinement.search import Expectation
+from relion4plugin.refinement.search import Expectation, SearchPlan
 from relion4plugin.refinement.seeding import expect_seeds, is_seeding
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.refinement.start import Inputs, check, start_run
 from relion4plugin.refinement.state import Changes, Model, measure_changes
 
 ACCURACY_EVERY = 10
-MOST_ITERATIONS = 999  # of an auto-refinement
 FINAL_FSC = 0.143  # between half maps, at the resolution that is reported
 FIRST_GAIN = 10  # VDAM iterations before which a lack of gain means nothing
 
@@ -101,8 +100,7 @@ class Refinement:
             found = restart.load_run(resume, settings, self.inputs.particles, self.inputs.grid)
             state = RunState(found.iteration, found.models, found.poses, found.sampling, found.changes, found.half)
             truncate_iterations(log, state.iteration)
-        end = MOST_ITERATIONS if settings.auto_refine else settings.n_iterations
-        last = min(end, stop_after or end)
+        last = min(settings.n_iterations, stop_after or settings.n_iterations)
         if not settings.auto_refine:
             visits = [schedules.subset_size(settings, i, n) for i in range(state.iteration + 1, last + 1)]
             self.progress.start(_label(settings), sum(visits))
@@ -123,7 +121,7 @@ class Refinement:
 
     def _write(self, state: RunState, plan: Plan | None, changes: Changes) -> None:
         inputs = self.inputs
-        sampling = state.sampling if self.settings.dimension == 3 else plan
+        sampling = plan if isinstance(plan, SearchPlan) else state.sampling
         output.write_iteration(
             self.out_dir, state.iteration, self.settings, inputs.particles, state.models, state.poses, inputs.images, sampling,
             changes, directions=state.directions, half=state.half,
@@ -151,6 +149,8 @@ class Refinement:
             change = maximise.maximise_one(inputs, state, results[0], plan, iteration, fudge)
         for number, result in enumerate(results):
             self._update_nuisance(state.models[number], state, state.rows_of(number, rows), result, plan, full=len(rows) == n)
+            assert result.batch is not None
+            store_poses(state.poses, result.batch, result.particles, plan, settings, inputs.pixel_size)
         self._after(state)
         changes = measure_changes(before, state.poses, rows)
         if state.sampling is not None:
@@ -207,7 +207,6 @@ class Refinement:
             result = expect_seeds(self.expectation, batch, transforms, plan, model, self.progress.advance, settings.seed)
         else:
             result = self.expectation.run(batch, transforms, plan, model, self.progress.advance)
-        store_poses(state.poses, batch, result.particles, plan, settings, inputs.pixel_size)
         result.batch = batch
         return result
 

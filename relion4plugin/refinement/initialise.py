@@ -7,15 +7,15 @@ import numpy as np
 from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.imaging.filters import lowpass_half
 from relion4plugin.imaging.fourier import half_to_image, image_to_half, round_half_away
-from relion4plugin.imaging.masks import mask_with_background, soft_disc, soft_sphere
+from relion4plugin.imaging.masks import mask_with_background, soft_disc
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
 from relion4plugin.refinement.pixels import PixelList, shell_sums
-from relion4plugin.refinement.references import PaddedGrid, gridding_correction, inverse, mask_volume
+from relion4plugin.refinement.references import PaddedGrid, gridding_correction, inverse, soften_corners
 from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.slices import insertion_matrix, make_hermitian, make_slice_plan
 from relion4plugin.refinement.symmetrise import make_hermitian as make_hermitian_volume
 from relion4plugin.refinement.volume_slices import insert_slices
-from relion4plugin.refinement.volume_transforms import inverse_volume, lowpass_volume
+from relion4plugin.refinement.volume_transforms import fade_sphere, inverse_volume, lowpass_volume
 
 SAMPLE = 1000  # particles per optics group
 START_SHELL = 0.07  # of the box
@@ -146,7 +146,7 @@ def _average_volumes(
     average = np.divide(data, weight, out=np.zeros_like(data), where=weight > 1e-6 * weight.max()).astype(np.complex64)
     maps = np.stack([inverse_volume(transform, box, box * padding) for transform in average])
     maps /= gridding_correction(box, padding, 3)
-    return maps
+    return soften_corners(maps)
 
 
 def _blobs(rng: np.random.Generator, averages: np.ndarray, diameter_px: float) -> np.ndarray:
@@ -205,5 +205,7 @@ def start_references(averages: np.ndarray, settings: RefinementSettings, pixel_s
         target = references.std(axis=axes, keepdims=True)
         references = lowpass(np.where(spread > 0, blobs * target / np.maximum(spread, 1e-20), references))
     if volume:
-        return mask_volume(references, soft_sphere(box, diameter / 2, MASK_EDGE)).astype(np.float32)
+        for reference in references:
+            fade_sphere(reference, diameter / 2, MASK_EDGE)
+        return references
     return mask_with_background(references, soft_disc(box, diameter / 2, MASK_EDGE)).astype(np.float32)

@@ -40,8 +40,8 @@ def _image_size(inputs: Inputs, state: RunState) -> int:
     if state.joined:
         return inputs.grid.box
     if not len(model.fsc):
-        return resolution.next_image_size(model)
-    increment = gold_standard.size_increment(model.fsc, resolution.SIZE_INCREMENT)
+        return resolution.next_image_size(model, inputs.settings.size_increment)
+    increment = gold_standard.size_increment(model.fsc, inputs.settings.size_increment)
     return resolution.next_image_size(
         model, increment, high_fsc_at_limit=gold_standard.high_fsc_at_limit(model.fsc, model.current_size)
     )
@@ -72,7 +72,7 @@ def _volume_plan(inputs: Inputs, state: RunState, iteration: int) -> VolumeSearc
         shifts = make_shifts(1.0, 0.0, 0.0, 0)
     else:
         shifts = make_shifts(sampling.offset_step, sampling.offset_range, moved, settings.oversampling)
-    grid = lattice = None
+    grid = lattice = state.directions = None
     if still:
         lattice = make_local_lattice(step, 0.0, 0.0)
     elif sampling.local:

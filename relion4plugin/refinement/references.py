@@ -9,8 +9,8 @@ import numpy as np
 
 from relion4plugin.arrays import array_namespace, fft_module
 from relion4plugin.imaging.fourier import centre_sign, round_half_away
-from relion4plugin.imaging.masks import mask_with_background, soft_disc, soft_sphere
-from relion4plugin.refinement.volume_transforms import forward_volume, inverse_volume
+from relion4plugin.imaging.masks import mask_with_background, soft_disc
+from relion4plugin.refinement.volume_transforms import fade_sphere, forward_volume, inverse_volume
 from relion4plugin.refinement.voxels import ShellMeans, VoxelBlock, voxel_blocks
 
 
@@ -71,7 +71,7 @@ def gridding_correction(box: int, padding: int, dimension: int = 2) -> np.ndarra
         values = (np.sinc(np.hypot(axis[:, None], axis[None]) / (box * padding)) ** 2).astype(np.float32)
     else:
         table = (np.sinc(np.sqrt(np.arange(3 * int(squared.max()) + 1)) / (box * padding)) ** 2).astype(np.float32)
-        values = table[squared[:, None, None] + squared[:, None] + squared]
+        values = np.stack([table[z2 + (squared[:, None] + squared)] for z2 in squared])
     values.flags.writeable = False
     return values
 
@@ -93,10 +93,10 @@ def forward(references: Any, grid: PaddedGrid, corrected: bool, *, current_size:
     xp = array_namespace(references)
     n, m = grid.box, grid.size
     if grid.dimension == 3:
-        out = xp.empty((len(references), *grid.shape), xp.complex64)
-        for k, volume in enumerate(references):
-            start = volume / xp.asarray(gridding_correction(n, grid.padding, 3)) if corrected else volume
-            out[k] = forward_volume(start, m, grid.padding * (current_size // 2), workers)
+        out = xp.zeros((len(references), *grid.shape), xp.complex64)
+        for volume, transform in zip(references, out, strict=True):
+            divided = volume / xp.asarray(gridding_correction(n, grid.padding, 3)) if corrected else volume
+            forward_volume(divided, m, grid.padding * (current_size // 2), workers, transform)
         return out
     if corrected:
         references = references / xp.asarray(gridding_correction(n, grid.padding))
@@ -149,14 +149,11 @@ def soften_corners(references: Any, edge: float = 3.0) -> Any:
     edge : float
         Width of the fading, px.
     """
-    xp = array_namespace(references)
     n = references.shape[-1]
-    if references.ndim == 3:
-        return mask_with_background(references, xp.asarray(soft_disc(n, n / 2, edge)))
-    return mask_volume(references, xp.asarray(soft_sphere(n, n / 2, edge)))
-
-
-def mask_volume(volumes: Any, mask: Any) -> Any:
-    """Replace what lies outside the mask (N, N, N) by each volume's mean background; volumes (K, N, N, N)."""
-    n = volumes.shape[-1]
-    return mask_with_background(volumes.reshape(-1, n, n * n), mask.reshape(n, n * n)).reshape(volumes.shape)
+    if references.ndim == 4:
+        soft = references.copy()
+        for volume in soft:
+            fade_sphere(volume, n / 2, edge)
+        return soft
+    xp = array_namespace(references)
+    return mask_with_background(references, xp.asarray(soft_disc(n, n / 2, edge)))

@@ -64,6 +64,7 @@ class RefinementSettings:
     threads: int = 1  # --j
     gpu: int | None = None  # --gpu
     memory_limit: float = 1.0  # GiB of working arrays
+    size_increment: int = 10  # --incr_size, shells beyond the resolution that images reach
     # 3D only
     symmetry: str = "C1"  # --sym
     healpix_order: int = 1  # --healpix_order, coarse

@@ -76,7 +76,7 @@ def _start_model(inputs: Inputs, references: np.ndarray, sigma2: np.ndarray) -> 
     k, shells = settings.n_classes, grid.box // 2 + 1
     model = Model(references, np.full(k, 1 / k), sigma2, np.ones(inputs.particles.n_groups))
     model.resolution_shell = initialise.start_shell(settings, grid.box, inputs.pixel_size)
-    model.current_size = resolution.next_image_size(model)
+    model.current_size = resolution.next_image_size(model, settings.size_increment)
     model.tau2 = np.stack([
         reference_power(forward(reference[None], grid, corrected=False), grid, grid.box)[0] for reference in references
     ])  # fmt: skip

@@ -22,7 +22,7 @@ def _steps(count: int, per_item: int) -> list[slice]:
     return [slice(first, min(first + step, count)) for first in range(0, count, step)]
 
 
-def forward_volume(volume: Any, size: int, radius: int = 0, workers: int | None = None) -> Any:
+def forward_volume(volume: Any, size: int, radius: int = 0, workers: int | None = None, out: Any = None) -> Any:
     """Transform a map padded to `size`, on the scale of a 2D transform (divided by N^2).
 
     Parameters
@@ -35,6 +35,8 @@ def forward_volume(volume: Any, size: int, radius: int = 0, workers: int | None 
         Frequencies beyond it along any axis are left zero; 0: all are computed.
     workers : int, optional
         Threads of scipy's FFT.
+    out : complex64 (M, M, M//2+1), optional
+        Zeros, written to.
 
     Returns
     -------
@@ -55,7 +57,8 @@ def forward_volume(volume: Any, size: int, radius: int = 0, workers: int | None 
         planes[:, : n - box], planes[:, size - box :] = partial[:, box:], partial[:, :box]
         stage[part] = fft.fft(planes, axis=1, **options)[:, rows]
     stage *= xp.float32(1.0 / n**2)
-    out = xp.zeros((size, size, half), xp.complex64)
+    if out is None:
+        out = xp.zeros((size, size, half), xp.complex64)
     for part in _steps(len(rows), size * columns):
         block = xp.zeros((size, part.stop - part.start, columns), xp.complex64)
         block[: n - box], block[size - box :] = stage[box:, part], stage[:box, part]
@@ -132,3 +135,26 @@ def lowpass_volume(volume: np.ndarray, shell: float, width: float = 2.0) -> np.n
         r = np.sqrt(k2[z] + in_plane)
         transform[z] *= 0.5 + 0.5 * np.cos(np.pi * np.clip((r - shell) / width + 0.5, 0.0, 1.0))
     return fft.irfftn(transform, s=volume.shape)
+
+
+def fade_sphere(volume: np.ndarray, radius: float, edge: float) -> None:
+    """Fade a map outside a sphere to the average of what is outside, in place.
+
+    Parameters
+    ----------
+    volume : float32 (N, N, N)
+    radius, edge : float
+        Radius of what stays and width of the raised cosine around it, px.
+    """
+    squared = (np.arange(len(volume)) - len(volume) // 2) ** 2
+    in_plane = squared[:, None] + squared
+    r = np.sqrt(np.arange(3 * int(squared.max()) + 1))  # a table over the squared radius: no root per voxel
+    fading = (0.5 + 0.5 * np.cos(np.pi * np.clip((radius + edge - r) / edge, 0.0, 1.0))).astype(np.float32)
+    total, count = 0.0, 0.0
+    for plane, z2 in zip(volume, squared, strict=True):
+        outside = fading[z2 + in_plane]
+        total += float(np.vdot(outside, plane))
+        count += float(outside.sum())
+    background = np.float32(total / max(count, 1e-6))
+    for plane, z2 in zip(volume, squared, strict=True):
+        plane += fading[z2 + in_plane] * (background - plane)

@@ -7,6 +7,7 @@ determines the result, and the files carry the digest of the run that wrote them
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from relion4plugin.files.atomic import atomic_write_text
 BLOCKS = 20
 _MARK = "run_digest.txt"
 _RECORDS = "run_iterations.jsonl"
+_RESULTS = ("run_*", "initial_model*", "converted_*.mrcs")
 _OPTIMISER = re.compile(r"^run_it(\d+)_optimiser\.star$")
 
 
@@ -58,6 +60,9 @@ def claim_folder(folder: Path, digest: str) -> None:
     mark = folder / _MARK
     if mark.is_file() and mark.read_text().strip() == digest:
         return
-    for path in sorted(folder.glob("run_*")) + sorted(folder.glob("converted_*.mrcs")):
-        path.unlink()
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():  # of independent starts
+            shutil.rmtree(path)
+        elif any(path.match(pattern) for pattern in _RESULTS):
+            path.unlink()
     atomic_write_text(mark, digest + "\n")

@@ -1,5 +1,6 @@
 """Scipion's form made from a job's one declaration of parameters, and the form's values made into a parameter set."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
@@ -64,7 +65,7 @@ def _value(field: ParameterField, value: Any) -> Any:
 
 
 def _add_fields(parent: Any, fields: Collection[ParameterField], conditions: Mapping[str, str], default: str | None = None) -> None:
-    for field in fields:
+    for field in _switches_first(fields, conditions):
         condition = conditions.get(field.name, default)
         shown = {"condition": condition} if condition else {}
         kind = params.EnumParam if field.choices else params.FileParam if field.pattern else _CLASSES[field.type]
@@ -80,6 +81,22 @@ def _add_fields(parent: Any, fields: Collection[ParameterField], conditions: Map
             **shown,
             **extra,
         )
+
+
+def _switches_first(fields: Collection[ParameterField], conditions: Mapping[str, str]) -> list[ParameterField]:
+    """Put parameters before those whose condition names them: the host knows a condition's parameters only when they come first."""
+    ordered: dict[str, ParameterField] = {}
+    named = {field.name: field for field in fields}
+
+    def put(field: ParameterField) -> None:
+        for name in re.findall(r"\w+", conditions.get(field.name, "")):
+            if name in named and name not in ordered and name != field.name:
+                put(named[name])
+        ordered.setdefault(field.name, field)
+
+    for field in fields:
+        put(field)
+    return list(ordered.values())
 
 
 def field_label(field: ParameterField) -> str:

@@ -13,9 +13,10 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 
 from relion4plugin.protocols import ProtR4pClassify2D
 from relion4plugin.scipion.blocks import last_state
-from relion4plugin.scipion.classes2d import CLASS_SCORES
+from relion4plugin.scipion.particle_results import CLASS_SCORES
 from relion4plugin.viewers.class2d_figures import draw_curves, draw_gallery
 from relion4plugin.viewers.live import LiveRunFigure
+from relion4plugin.web.class2d_run import read_run
 
 SCORES = " ".join(f"_{label}" for label in CLASS_SCORES)
 AVERAGE_LABELS = f"id enabled _filename _r4pSize {SCORES}"
@@ -80,7 +81,7 @@ class R4pClassify2DViewer(EmProtocolViewer):
         if last_state(folder) is None:
             self.infoMessage("The run has written no iteration yet; look again in a moment.", what)
             return None
-        return [LiveRunFigure(folder, draw, f"{what} - {self.protocol.getRunName()}")]
+        return [LiveRunFigure(folder, read_run, draw, f"{what} - {self.protocol.getRunName()}")]
 
     def _table(self, name: str, _param: str | None = None) -> list[Any] | None:
         output = getattr(self.protocol, name, None)

@@ -10,10 +10,15 @@ from pyworkflow.viewer import View
 
 from relion4plugin.errors import UserError
 from relion4plugin.scipion.blocks import last_state
-from relion4plugin.web.class2d_run import Class2DRun, read_run
 
 INTERVAL_MS = 4000
 logger = logging.getLogger(__name__)
+
+
+def newest(folder: Path) -> tuple[int, bool] | None:
+    """Newest iteration of a run, and whether its final files are there (of an auto-refinement); None before the first."""
+    state = last_state(folder)
+    return None if state is None else (state[0], (folder / "run_model.star").is_file())
 
 
 class LiveRunFigure(View):
@@ -23,17 +28,26 @@ class LiveRunFigure(View):
     ----------
     folder : Path
         Where the run writes.
+    read : callable
+        Reads the newest state of a run from its folder; the result has `iteration` and `finished`.
     draw : callable
-        Draws a run into a figure.
+        Draws what was read into a figure.
     window_title : str
         Title of the window.
     size : (float, float)
         Inches.
     """
 
-    def __init__(self, folder: Path, draw: Callable[[Any, Class2DRun], None], window_title: str, size: tuple[float, float] = (11, 7)):
-        self._folder, self._draw = folder, draw
-        self._shown: int | None = None
+    def __init__(
+        self,
+        folder: Path,
+        read: Callable[[Path], Any],
+        draw: Callable[[Any, Any], None],
+        window_title: str,
+        size: tuple[float, float] = (11, 7),
+    ):
+        self._folder, self._read, self._draw = folder, read, draw
+        self._shown: tuple[Any, bool] | None = None
         self._timer: Any = None
         self._plotter = EmPlotter(windowTitle=window_title, figsize=size)
         # The plotter would rearrange the axes of its own grid, which this window does not use.
@@ -47,16 +61,16 @@ class LiveRunFigure(View):
 
     def refresh(self) -> bool:
         """Redraw if there is something newer; return whether the run may still go on."""
-        state = last_state(self._folder)
-        if state is None or state[0] == self._shown:
+        state = newest(self._folder)
+        if state is None or state == self._shown:
             return True
         try:
-            run = read_run(self._folder)
+            run = self._read(self._folder)
         except UserError as error:
             # The run is between two files of an iteration, or its folder is being cleaned: the next tick looks again.
             logger.debug("not shown yet: %s", error)
             return True
-        self._shown = run.iteration
+        self._shown = state
         self._draw(self.figure, run)
         self.figure.canvas.draw_idle()
         return not run.finished

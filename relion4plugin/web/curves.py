@@ -14,13 +14,17 @@ Values = list[float | None]
 
 @dataclass(frozen=True)
 class Curve:
-    """One chart: title, ordinate label and the records' keys with their names in the legend."""
+    """One chart: title, ordinate label and the records' keys with their names in the legend.
+
+    A curve that `must_vary` is left out where it is constant, as a schedule is in a run that has none.
+    """
 
     title: str
     y_label: str
     keys: tuple[tuple[str, str], ...]
     from_zero: bool = True
     integers: bool = False
+    must_vary: bool = False
 
 
 LIKELIHOOD = "Log-likelihood per particle"
@@ -33,6 +37,8 @@ def curve_cards(run: RecordedRun, curves: Sequence[Curve], marks: Sequence[Mark]
     for curve in curves:
         known = [(name, per_particle(run) if curve.title == LIKELIHOOD else run.values(key)) for key, name in curve.keys]
         series = [Series(name, values, f"s{i * 4}") for i, (name, values) in enumerate(known) if any(v is not None for v in values)]
+        if curve.must_vary and all(len(set(one.values)) == 1 for one in series):
+            continue
         chart = line_chart(
             curve.title, x, series, y_label=curve.y_label, from_zero=curve.from_zero, integers=curve.integers, marks=marks
         )

@@ -21,26 +21,28 @@ from relion4plugin.web.report3d_run import Kind, Run3D, read_3d_run
 from relion4plugin.web.sections import class_table, course_section, inputs_section
 from relion4plugin.web.wording import angstrom, duration
 
+CLASS_CHANGES = Curve("Changes of class", "share of particles", (("changed_classes", "class"),))
 CURVES = (
     Curve("Resolution", "Å", (("resolution", "resolution"),)),
     Curve("Image size used", "px", (("current_size", "current size"),), integers=True),
     Curve("Angles", "degrees", (("angular_step", "step"), ("accuracy_rotation", "accuracy"))),
     Curve("Offsets", "Å", (("offset_step", "step"), ("accuracy_translation", "accuracy"), ("offset_range", "range"))),
     Curve("Confidence of the poses", "mean largest probability", (("ave_pmax", "Pmax"),)),
-    Curve("Step size", "", (("stepsize", "step size"),)),
-    Curve("Regularisation T", "", (("tau2_fudge", "T"),)),
-    Curve("Particles per iteration", "", (("subset_size", "particles"),), integers=True),
+    Curve("Step size", "", (("stepsize", "step size"),), must_vary=True),
+    Curve("Regularisation T", "", (("tau2_fudge", "T"),), must_vary=True),
+    Curve("Particles per iteration", "", (("subset_size", "particles"),), integers=True, must_vary=True),
     Curve(LIKELIHOOD, "per particle", (("log_likelihood", "log-likelihood"),), from_zero=False),
     Curve("Spread of the offsets", "Å", (("sigma_offset", "sigma"),)),
     Curve("Changes of orientation", "degrees", (("changed_orientations", "orientation"),)),
     Curve("Changes of offset", "Å", (("changed_offsets", "offset"),)),
-    Curve("Changes of class", "share of particles", (("changed_classes", "class"),)),
+    CLASS_CHANGES,
     Curve("Time per iteration", "seconds", (("seconds", "wall clock"), ("cpu_seconds", "CPU"))),
 )
 KEY = (
     "Directions of view, with all that the symmetry makes equivalent, in an equal-area map of the sphere: "
     "rot from −180° at the left to 180°, tilt from 0° at the top to 180°."
 )
+RESOLUTIONS = "While the halves are refined, the resolution is that at FSC 0.5; at the end, from both halves, that at FSC 0.143. "
 FOOTER = (
     "Slices pass through the origin, voxel N/2; projections are means along the axis. The three slices of a map share one grey scale, "
     "and so do its projections. Rows and columns are (y, x) across z, (z, x) across y and (z, y) across x. "
@@ -83,10 +85,10 @@ def report_html(run: Run3D) -> str:
         *(["<h2>Verdict</h2>", verdict_section(run, run.verdict)] if run.verdict else []),
         *_maps(run),
         "<h2>How the run went</h2>",
-        course_section(run, CURVES, _marks(run)),
+        course_section(run, [curve for curve in CURVES if run.n_classes > 1 or curve is not CLASS_CHANGES], _marks(run)),
         "<h2>Input and settings</h2>",
         inputs_section(run),
-        f"<footer>{FOOTER}</footer>",
+        f"<footer>{RESOLUTIONS if run.kind is Kind.REFINEMENT else ''}{FOOTER}</footer>",
     ]
     return document(f"{run.kind.value}: {run.directory.name}", "\n".join(part for part in parts if part))
 

@@ -17,6 +17,10 @@ RECORDS = "run_iterations.jsonl"
 WHAT = "a file of a refinement"  # in messages on files that lack something
 
 
+NOT_ESTIMATED = 999.0
+ESTIMATES = frozenset({"resolution", "accuracy_rotation", "accuracy_translation"})  # are 999 where they could not be made
+
+
 class RecordedRun:
     """What every run has: K classes, and the records of ``run_iterations.jsonl``, which a run of RELION lacks."""
 
@@ -46,8 +50,9 @@ class RecordedRun:
         return [float(record["iteration"]) for record in self.records]
 
     def values(self, key: str) -> list[float | None]:
-        """Return one figure over the records; None where a record lacks it or it is not finite."""
-        return [_finite(record.get(key)) for record in self.records]
+        """Return one figure over the records; None where a record lacks it, it is not finite, or 999 says that it was not estimated."""
+        found = [_finite(record.get(key)) for record in self.records]
+        return [None if key in ESTIMATES and v is not None and v >= NOT_ESTIMATED else v for v in found]
 
     def total(self, key: str) -> float | None:
         """Sum of a figure over the records, or None when no record has it."""

@@ -8,7 +8,7 @@ import pytest
 import scipy.fft
 import scipy.sparse
 
-from relion4plugin.arrays import array_namespace, device_namespace, fft_module, sparse_module, to_numpy
+from relion4plugin.arrays import array_namespace, device_namespace, fft_module, scatter_add, sparse_module, to_numpy
 from relion4plugin.errors import UserError
 
 
@@ -60,6 +60,22 @@ def test_host_modules():
     assert device_namespace(None) is np
     assert fft_module(np) is scipy.fft
     assert sparse_module(np) is scipy.sparse
+
+
+def test_scatter_add_counts_repeated_indices(xp):
+    total = xp.ones(4, xp.float32)
+    scatter_add(total, xp.asarray([2, 0, 2, 2]), xp.asarray([1.0, 2.0, 3.0, 4.0], dtype=xp.float32))
+    np.testing.assert_array_equal(to_numpy(total), [3, 1, 9, 1])
+
+
+def test_scatter_add_goes_to_the_arrays_library(fake_cupy, monkeypatch):
+    seen = []
+    cupyx = types.ModuleType("cupyx")
+    cupyx.scatter_add = lambda *arguments: seen.append(arguments)
+    monkeypatch.setitem(sys.modules, "cupyx", cupyx)
+    total, index, values = FakeGpuArray(), FakeGpuArray(), FakeGpuArray()
+    scatter_add(total, index, values)
+    assert seen == [(total, index, values)]
 
 
 def test_device_is_made_current(fake_cupy):

@@ -69,7 +69,7 @@ def test_prior_of_the_model(tmp_path):
     path = folder / "run_it010_sampling.star"
     blocks = read_star(path)
     write_star(path, blocks | {"sampling_directions": blocks["sampling_directions"][:-1]})
-    with pytest.raises(UserError, match="48 directions, but run_it010_sampling.star has 47"):
+    with pytest.raises(UserError, match=r"48 directions, but run_it010_sampling\.star has 47"):
         direction_prior(read_3d_results(folder), 2)
     path.unlink()
     assert direction_prior(read_3d_results(folder), 2) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relion4plugin.errors import UserError
-from relion4plugin.geometry.symmetry import point_group
+from relion4plugin.geometry.symmetry import point_group, rotation_about, symmetry_axes
 
 NAMES = ["C1", "C2", "C3", "C7", "C10", "C13", "C19", "C60", "C99", "D1", "D2", "D7", "D12", "T", "O", "I", "I1", "I2", "I3", "I4"]
 
@@ -79,3 +79,28 @@ def test_names_are_forgiving_about_case_and_space():
 def test_unknown_groups_are_user_errors(name):
     with pytest.raises(UserError, match="expected C1 to C99"):
         point_group(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("C1", {}),
+        ("C5", {5: 1}),
+        ("D2", {2: 3}),
+        ("D7", {7: 1, 2: 7}),
+        ("T", {3: 4, 2: 3}),
+        ("O", {4: 3, 3: 4, 2: 6}),
+        ("I", {5: 6, 3: 10, 2: 15}),
+    ],
+)
+def test_axes_of_each_fold(name, expected):
+    axes = symmetry_axes(point_group(name))
+    folds = [fold for fold, _ in axes]
+    assert {fold: folds.count(fold) for fold in folds} == expected
+    assert folds == sorted(folds, reverse=True)
+    for fold, axis in axes:
+        assert contains(point_group(name), rotation_about(axis, 360 / fold))
+
+
+def test_turns_are_counter_clockwise():
+    np.testing.assert_allclose(rotation_about((0, 0, 2), 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)

@@ -93,7 +93,8 @@ class ModelMaker:
         self.calls = []
 
     def __call__(self, settings, particles, out_dir, progress, *, symmetry, restarts, select, find_symmetry, resume):
-        self.calls.append((settings, {"symmetry": symmetry, "restarts": restarts, "select": select, "find": find_symmetry, "resume": resume}))
+        given = {"symmetry": symmetry, "restarts": restarts, "select": select, "find": find_symmetry, "resume": resume}
+        self.calls.append((settings, given))
         write_map(out_dir / "initial_model.mrc")
         root = f"run_it{settings.n_iterations:03d}"
         (out_dir / f"{root}_optimiser.star").write_text("state")

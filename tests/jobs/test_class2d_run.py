@@ -14,6 +14,7 @@ from relion4plugin.jobs.class2d import Class2DParameters, needed_bytes, run
 from relion4plugin.progress import Silent
 from tests.jobs.small_project import BOX, N, write_particles_star
 
+
 class Engine:
     """Stands in for the engine and remembers what it was asked."""
 

@@ -130,7 +130,8 @@ def test_a_run_passes_everything_on_and_names_its_findings(project, maker):
     assert outputs.map == Path("InitialModel/job015/initial_model.mrc")
     assert (outputs.class_number, outputs.reliable, len(outputs.maps), outputs.agreement["resolution"]) == (1, True, 2, 18.5)
     edges = read_star("InitialModel/job015/job_pipeline.star")["pipeline_output_edges"]["rlnPipeLineEdgeToNode"]
-    assert list(edges) == [f"InitialModel/job015/{name}" for name in ("initial_model.mrc", "run_it010_class001.mrc", "run_it010_class002.mrc")]
+    names = ("initial_model.mrc", "run_it010_class001.mrc", "run_it010_class002.mrc")
+    assert list(edges) == [f"InitialModel/job015/{name}" for name in names]
 
 
 def test_symmetry_is_looked_for_only_in_c1(project, maker):

@@ -5,6 +5,8 @@ import pytest
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.class2d import Class2DParameters
+from relion4plugin.jobs.class3d_parameters import Class3DParameters
+from relion4plugin.jobs.initialmodel_parameters import InitialModelParameters
 from relion4plugin.jobs.parameters import (
     add_arguments,
     check,
@@ -13,9 +15,13 @@ from relion4plugin.jobs.parameters import (
     from_job_options,
     parameter,
     reference_page,
+    relion_value,
     to_job_options,
 )
+from relion4plugin.jobs.refine3d_parameters import Refine3DParameters
 from relion4plugin.jobs.simulate_particles import SimulateParticlesParameters
+
+ALL = [Class2DParameters, InitialModelParameters, Class3DParameters, Refine3DParameters, SimulateParticlesParameters]
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def test_job_options_are_relions_texts():
     assert to_job_options(Toy(step=0.1, switch=False)) == {"count": "3", "fn_img": "", "mode": "fast", "step": "0.1", "switch": "No"}
 
 
-@pytest.mark.parametrize("cls", [Toy, Class2DParameters, SimulateParticlesParameters])
+@pytest.mark.parametrize("cls", [Toy, *ALL])
 def test_job_options_round_trip(cls):
     changed = {}
     for field in fields_of(cls):
@@ -106,7 +112,7 @@ def test_a_variable_in_place_of_a_number_is_refused():
         from_job_options(Toy, {"count": "$$k"})
 
 
-@pytest.mark.parametrize("cls", [Class2DParameters, SimulateParticlesParameters])
+@pytest.mark.parametrize("cls", ALL)
 def test_every_parameter_is_described_and_its_default_is_within_bounds(cls):
     check(cls())
     labels = [field.label for field in fields_of(cls)]
@@ -116,7 +122,44 @@ def test_every_parameter_is_described_and_its_default_is_within_bounds(cls):
         assert field.type is type(field.default), field.name
 
 
-def test_reference_page_names_every_parameter():
-    page = reference_page(Class2DParameters, "class2d", "")
-    for field in fields_of(Class2DParameters):
+@pytest.mark.parametrize("cls", ALL)
+def test_reference_page_names_every_parameter(cls):
+    page = reference_page(cls, "a job", "")
+    for field in fields_of(cls):
         assert f"`--{field.name}`" in page
+
+
+@dataclass(frozen=True)
+class Menu:
+    step: str = parameter(
+        "15 degrees", label="Step", help="Fine.", section="A", option="--order", option_index=True, choices=("30 degrees", "15 degrees")
+    )
+
+
+def menu(*words: str) -> Menu:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Menu)
+    return from_arguments(Menu, parser.parse_args(words))
+
+
+@pytest.mark.parametrize("text", ["30 degrees", "30", "30__degrees", "30 Degrees"])
+def test_a_choice_may_be_named_by_its_first_word(text):
+    assert menu("--step", text).step == "30 degrees"
+    assert from_job_options(Menu, {"step": text}).step == "30 degrees"
+
+
+def test_an_unknown_choice_is_left_to_the_check():
+    with pytest.raises(UserError, match="step is '3' but must be one of 30 degrees, 15 degrees"):
+        check(menu("--step", "3"))
+
+
+def test_relions_position_in_the_menu_is_converted():
+    assert [menu("--order", n).step for n in ("0", "1")] == ["30 degrees", "15 degrees"]
+    assert relion_value(fields_of(Menu)[0], "15 degrees") == "1"
+    assert "its --order 0 is 30 degrees" in reference_page(Menu, "menu", "")
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "1.5", "x"])
+def test_a_position_outside_the_menu_is_named(text):
+    with pytest.raises(UserError, match=r"--order is .* must be a whole number from 0 to 1"):
+        menu(f"--order={text}")

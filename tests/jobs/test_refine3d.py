@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from relion4plugin.jobs.parameters import fields_of
 from relion4plugin.jobs.refine3d import Refine3DParameters, from_options, relion_command, settings_of, validate
 from relion4plugin.progress import Silent
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
-from tests.jobs.small_project import N, Engine3D, install_engine, write_particles_star
+from tests.jobs.small_project import Engine3D, N, install_engine, write_particles_star
 
 
 def test_defaults_are_relions():
@@ -118,7 +120,8 @@ def test_relion_command_of_the_defaults():
 
 
 def test_relion_command_with_a_mask_when_continuing():
-    p = Refine3DParameters(fn_img="p", fn_ref="m", fn_cont="a/run_it010_optimiser.star", fn_mask="k.mrc", do_solvent_fsc=True, auto_faster=True)
+    base = Refine3DParameters(fn_img="p", fn_ref="m", fn_mask="k.mrc", do_solvent_fsc=True, auto_faster=True)
+    p = dataclasses.replace(base, fn_cont="a/run_it010_optimiser.star")
     options = [word for word in relion_command(p, Path("out")) if word.startswith("--")]
     assert sorted(options) == sorted(
         ["--continue", "--o", "--pad", "--auto_ignore_angles", "--auto_resol_angles", "--particle_diameter", "--solvent_mask",
@@ -137,7 +140,8 @@ def test_a_converged_run_names_the_final_files(project, monkeypatch):
     assert outputs.converged and outputs.half2.name == "run_half2_class001_unfil.mrc"
     assert refine.calls[0][0].auto_refine
     nodes = read_star("Refine3D/job019/job_pipeline.star")["pipeline_output_edges"]["rlnPipeLineEdgeToNode"]
-    assert set(nodes) == {f"Refine3D/job019/run_{name}" for name in ("data.star", "optimiser.star", "half1_class001_unfil.mrc", "class001.mrc")}
+    names = ("data.star", "optimiser.star", "half1_class001_unfil.mrc", "class001.mrc")
+    assert set(nodes) == {f"Refine3D/job019/run_{name}" for name in names}
 
 
 def test_a_run_that_reached_its_last_iteration_says_so(project, monkeypatch):
@@ -177,3 +181,11 @@ def test_local_searches_from_the_start_need_poses(project, monkeypatch):
 
 def test_the_estimate_of_disk_space_covers_the_half_maps():
     assert 31 * 2 * 64**3 * 4 < refine3d.needed_bytes(parameters(), 1000, 64) < 2**30
+
+
+@pytest.mark.relion
+@pytest.mark.parametrize("changes", [{}, {"fn_mask": "k.mrc", "do_solvent_fsc": True, "auto_faster": True, "random_seed": 4}])
+def test_relions_program_knows_every_option(changes):
+    help_text = subprocess.run(["relion_refine", "--help"], capture_output=True, text=True, check=False).stdout
+    words = relion_command(Refine3DParameters(fn_img="p", fn_ref="m", **changes), Path("out"))
+    assert [word for word in words if word.startswith("--") and not re.search(rf"{word} \(", help_text)] == []

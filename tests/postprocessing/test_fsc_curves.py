@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from relion4plugin.imaging.filters import fsc
+from relion4plugin.files.star import read_star
+from relion4plugin.imaging.filters import fsc, resolution_at
 from relion4plugin.imaging.masks import soft_sphere
 from relion4plugin.postprocessing.fsc_curves import correct_for_mask, first_random_shell, fsc_curves, particle_fraction_curve
 from relion4plugin.postprocessing.maps import read_half_maps
@@ -11,7 +12,7 @@ from tests.postprocessing.simulated import BOX, particle, write_halves
 def test_correction_is_chens_formula():
     masked = np.array([1.0, 0.9, 0.8, 0.7, 0.4, 0.2, 0.5])
     noise = np.array([1.0, 0.9, 0.5, 0.4, 0.1, 0.3, 1.0])
-    expected = [1.0, 0.9, 0.8, 0.5, 0.3 / 0.9, 0.0, 0.0]
+    expected = [1.0, 0.9, 0.8, 0.5, 0.3 / 0.9, -0.1 / 0.7, 0.0]
     np.testing.assert_allclose(correct_for_mask(masked, noise, 1), expected)
 
 
@@ -46,8 +47,8 @@ def test_curves_of_the_definition(tmp_path):
     np.testing.assert_allclose(curves.masked[1:], fsc(halves.first * mask, halves.second * mask)[1:])
     shell = curves.random_from
     assert curves.unmasked[shell] < 0.8 <= curves.unmasked[1:shell].min(initial=1.0)
-    expected = (curves.masked - curves.randomised) / (1 - curves.randomised)
-    np.testing.assert_allclose(curves.corrected[shell + 2 :], np.where(expected > 0, expected, 0)[shell + 2 :], atol=1e-12)
+    masked, noise = curves.masked[shell + 2 :], curves.randomised[shell + 2 :]
+    np.testing.assert_allclose(curves.corrected[shell + 2 :], (masked - noise) / (1 - noise), atol=1e-12)
     assert curves.box_fraction == pytest.approx(np.pi / 6 / 1.1 / (mask > 0.5).mean())
     below = np.flatnonzero(curves.corrected[1:] < 0.143)
     last = below[0] if below.size else BOX // 2
@@ -68,3 +69,19 @@ def test_without_a_mask_the_unmasked_curve_is_quoted(tmp_path):
     curves = fsc_curves(halves, None)
     assert curves.masked is None and curves.randomised is None
     np.testing.assert_array_equal(curves.corrected, curves.unmasked)
+
+
+def test_correction_of_a_real_curve(shared_data):
+    """RELION's own curves of a finished project."""
+    table = read_star(shared_data / "star/relion31_tutorial_bgal/PostProcess/job030/postprocess.star")["fsc"]
+    masked, noise, corrected = (
+        table[label].to_numpy()
+        for label in (
+            "rlnFourierShellCorrelationMaskedMaps",
+            "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps",
+            "rlnFourierShellCorrelationCorrected",
+        )
+    )
+    first = round(256 * 1.244 / 9.650424)
+    np.testing.assert_allclose(correct_for_mask(masked, noise, first), corrected, atol=2e-5)
+    assert resolution_at(corrected, 0.143, 1.244, 256) == pytest.approx(2.818265, rel=1e-5)

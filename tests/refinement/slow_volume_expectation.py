@@ -91,10 +91,9 @@ class Slicer:
 
     def cut(self, grid: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Slice of orientation `matrix`."""
-        total, mirrored = 0, None
-        for index, w, mirrored in self.terms(matrix):
-            total = total + grid[index] * w
-        return np.where(mirrored, np.conj(total), total)
+        terms = list(self.terms(matrix))
+        total = sum(grid[index] * w for index, w, _ in terms)
+        return np.where(terms[0][2], np.conj(total), total)
 
     def add(self, grid: np.ndarray, matrix: np.ndarray, values: np.ndarray) -> None:
         """Insert a slice."""

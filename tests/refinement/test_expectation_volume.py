@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import mrcfile
 import numpy as np
+import pandas as pd
 import pytest
 
+from relion4plugin.files.mrc import write_volume
 from relion4plugin.files.particles import read_particles
+from relion4plugin.files.star import read_star, write_star
 from relion4plugin.geometry.euler import angular_distance, euler_to_matrix, random_rotations
-
+from relion4plugin.refinement.engine import refine
+from relion4plugin.refinement.expectation_volume_arrays import VolumeArrayExpectation
 from relion4plugin.refinement.expectation_volume_cpu import VolumeCpuExpectation
 from relion4plugin.refinement.images import ImageModel, ImageSource
 from relion4plugin.refinement.orientations import angles_of, make_global_grid, make_local_lattice
@@ -78,9 +82,9 @@ class Case:
 
     def write(self, folder, n, n_optics, noise, rng):
         """Make projections with noise, and their STAR file."""
-        self.images = np.empty((n, BOX, BOX), np.float32)
+        self.images, self.shift = np.empty((n, BOX, BOX), np.float32), rng.uniform(-1, 1, (n, 2))
         for i in range(n):
-            where = (BALLS[i % 2] @ self.truth[i].T)[:, :2] + rng.uniform(-1, 1, 2)
+            where = (BALLS[i % 2] @ self.truth[i].T)[:, :2] + self.shift[i]
             self.images[i] = 0.8 * blob_image(BOX, where, HEIGHTS, 1.3) + noise * rng.normal(size=(BOX, BOX))
         with mrcfile.new(folder / "particles.mrcs", data=self.images, overwrite=True) as mrc:
             mrc.voxel_size = PIXEL
@@ -153,8 +157,8 @@ class Case:
 
 CASES = {
     "vdam": {},
-    "em, no cap": {"gradient": False, "cap": 0, "noise": 3.0},
-    "finer grid": {"order": 1, "noise": 4.0},
+    "em, no cap": {"gradient": False, "cap": 0, "n": 3},
+    "finer grid": {"order": 1, "noise": 4.0, "n": 3},
     "symmetry": {"symmetry": "D2", "order": 1, "noise": 4.0},
     "hard cap": {"cap": 3, "noise": 4.0},
     "no oversampling": {"oversampling": 0},
@@ -162,7 +166,7 @@ CASES = {
     "limited resolution": {"strict": 10},
     "no padding": {"padding": 1},
     "to Nyquist": {"current": BOX, "coarse": BOX},
-    "lattice": {"lattice": (8.0, 4.0), "noise": 4.0, "cap": 0},
+    "lattice": {"lattice": (8.0, 4.0), "noise": 3.0, "cap": 0, "n": 3},
     "lattice, no oversampling": {"lattice": (8.0, 5.0), "noise": 4.0, "oversampling": 0, "gradient": False},
     "fixed angles": {"lattice": (8.0, 0.0), "noise": 5.0},
     "fixed poses": {"lattice": (8.0, 0.0), "keep_shifts": True, "oversampling": 0, "skip_align": True, "noise": 9.0},
@@ -193,9 +197,130 @@ def compare(case, fast, slow):
 
 
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
-def test_kernels_equal_explicit_loops(tmp_path, options):
+def test_kernels_and_arrays_equal_explicit_loops(tmp_path, options):
     case = Case(tmp_path, **options)
     slow = slow_volume_expectation(case)
     if not (case.correlate or case.keep_shifts):
         assert max(slow.n_significant) > 1  # the comparison means nothing if every posterior is a spike
     compare(case, case.run(), slow)
+    compare(case, case.run(np), slow)
+
+
+def same(first, second):
+    """Results equal to the last bit."""
+    for name, values in vars(first.particles).items():
+        np.testing.assert_array_equal(values, getattr(second.particles, name), err_msg=name)
+    for name in ("class_weight", "direction_weight", "noise_power", "data", "weight"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+
+
+def nearly_same(first, second, tolerance=2e-5):
+    """Results equal up to rounding."""
+    for name, values in vars(first.particles).items():
+        other = getattr(second.particles, name)
+        np.testing.assert_allclose(values, other, rtol=tolerance, atol=tolerance * max(1e-3, np.abs(values).max()), err_msg=name)
+    for name in ("class_weight", "direction_weight", "noise_power", "data", "weight"):
+        one, other = getattr(first, name), getattr(second, name)
+        assert one.shape == other.shape
+        assert np.abs(one - other).max(initial=0) <= tolerance * np.abs(one).max(initial=0), name
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A case with several blocks in several lanes."""
+    return Case(tmp_path_factory.mktemp("many"), n=150, n_optics=1)
+
+
+@pytest.mark.parametrize("options", [{}, {"zero_mask": False}])
+def test_number_of_threads_changes_nothing(many, options):
+    same(many.run(threads=1, **options), many.run(threads=3, **options))
+
+
+def test_number_of_threads_changes_nothing_on_a_lattice(tmp_path):
+    case = Case(tmp_path, n=20, n_optics=1, lattice=(8.0, 4.0))
+    same(case.run(threads=1), case.run(threads=3))
+
+
+def test_memory_limit_changes_rounding_only(many):
+    nearly_same(many.run(), many.run(memory_limit=1e-4))
+
+
+def test_class_without_weight_gets_nothing(tmp_path):
+    case = Case(tmp_path)
+    case.model.pdf_class[:] = 1.0, 0.0
+    case.model.pdf_direction[1] = 0.0
+    result = case.run()
+    assert result.class_weight[1] == 0
+    assert not result.data[:, 1].any()
+    assert not result.weight[:, 1].any()
+    for values in vars(result.particles).values():
+        assert np.isfinite(values).all()
+
+
+def test_noise_fill_changes_only_what_is_outside_the_mask(tmp_path):
+    case = Case(tmp_path)
+    zero, filled = case.run(), case.run(zero_mask=False)
+    assert not np.array_equal(zero.noise_power, filled.noise_power)
+    assert filled.noise_power[:, 6:].sum() > 1.1 * zero.noise_power[:, 6:].sum()
+
+
+def test_kept_poses_stay(tmp_path):
+    case = Case(tmp_path, **CASES["fixed poses"])
+    result = case.run()
+    turned = angular_distance(euler_to_matrix(*result.particles.best_angles.T), euler_to_matrix(*case.poses.angles.T))
+    assert turned.max() < 0.01
+    assert not result.particles.best_shift.any()
+    assert result.particles.n_significant.max() == CLASSES  # nothing but classes is searched
+
+
+@pytest.fixture(scope="module")
+def sharp(tmp_path_factory):
+    """Particles with little noise and exact poses in their table; and a STAR file of blurred start maps."""
+    folder = tmp_path_factory.mktemp("sharp")
+    case = Case(folder, n=40, noise=0.3, n_optics=1)
+    rot, tilt, psi = angles_of(case.truth).T
+    origins = -case.shift * PIXEL
+    angles = {"rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi}
+    poses = angles | {"rlnOriginXAngst": origins[:, 0], "rlnOriginYAngst": origins[:, 1]}
+    for k, balls in enumerate(BALLS):
+        write_volume(folder / f"start{k}.mrc", ball_map(BOX, balls, HEIGHTS, 2.0), PIXEL)
+    names = [str(folder / f"start{k}.mrc") for k in range(CLASSES)]
+    write_star(folder / "start.star", {"references": pd.DataFrame({"rlnReferenceImage": names})})
+    settings = {
+        "dimension": 3, "algorithm": Algorithm.EM, "n_classes": CLASSES, "n_iterations": 4, "particle_diameter": 39.0, "padding": 1,
+        "reference": str(folder / "start.star"), "ctf_correction": False,
+    }  # fmt: skip
+    return read_particles(folder / "particles.star").with_columns(poses), RefinementSettings(**settings)
+
+
+def test_a_run_with_skip_align_keeps_poses_and_finds_classes(sharp, tmp_path):
+    particles, settings = sharp
+    refine(replace(settings, skip_align=True), particles, tmp_path)
+    table = read_star(tmp_path / "run_it004_data.star")["particles"]
+    for name in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"):
+        np.testing.assert_allclose(table[name], particles.table[name], atol=1e-4, err_msg=name)
+    assert np.mean(table["rlnClassNumber"].to_numpy() - 1 == np.arange(40) % 2) > 0.95
+
+
+def test_a_run_with_skip_rotate_keeps_angles_and_finds_shifts(sharp, tmp_path):
+    particles, settings = sharp
+    origins = particles.table[["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy()
+    centred = particles.with_columns({"rlnOriginXAngst": np.zeros(40), "rlnOriginYAngst": np.zeros(40)})
+    refine(replace(settings, skip_rotate=True, offset_step=0.5, offset_range=2.5), centred, tmp_path)
+    table = read_star(tmp_path / "run_it004_data.star")["particles"]
+    for name in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"):
+        np.testing.assert_allclose(table[name], particles.table[name], atol=1e-4, err_msg=name)
+    found = table[["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy()
+    assert np.median(np.linalg.norm(found - origins, axis=1)) < 0.4 * np.median(np.linalg.norm(origins, axis=1))
+
+
+def test_poses_of_a_fine_search_are_near_the_truth(tmp_path):
+    case = Case(tmp_path, n=12, order=2, noise=0.1, cap=300, n_optics=1, current=BOX, coarse=BOX, padding=1, ctf_correction=False)
+    case.poses.norm[:] = case.model.avg_norm = 1.0
+    case.model.scale[:] = 0.8
+    case.poses.offset[:] = 0.0
+    case.model.sigma2_noise *= 9.0  # what the grid's step leaves is more than this little noise
+    result = case.run()
+    turned = angular_distance(euler_to_matrix(*result.particles.best_angles.T), case.truth)
+    assert np.mean(result.particles.best_class == np.arange(12) % 2) > 0.9
+    assert np.median(turned) < 10.0  # the fine grid has 7.5 degrees

@@ -6,7 +6,7 @@ import pytest
 from relion4plugin.imaging.filters import fsc as map_fsc
 from relion4plugin.refinement import gold_standard as gold
 from relion4plugin.refinement.references import PaddedGrid
-from tests.refinement.gaussian_volumes import CENTRES, HEIGHTS, blob_volume, frequencies
+from tests.refinement.gaussian_volumes import blob_volume, frequencies
 
 BOX = 16
 
@@ -129,7 +129,7 @@ def test_solvent_correction_removes_what_the_mask_adds(rng):
     axis = (np.arange(box) - box // 2) ** 2
     mask = (axis[:, None, None] + axis[:, None] + axis < 49).astype(np.float32)
     particle = blob_volume(box, np.array([[0.5, 0.2, -0.3]]), np.ones(1), 5.0) * 2
-    halves = [particle + rng.normal(size=(box,) * 3).astype(np.float32) * 0.5 for _ in range(2)]
+    halves = [particle + rng.normal(size=(box,) * 3).astype(np.float32) * 0.25 for _ in range(2)]
     unmasked, masked = map_fsc(*halves), map_fsc(halves[0] * mask, halves[1] * mask)
     corrected = gold.solvent_corrected_fsc(*halves, mask, rng)
     assert np.abs(unmasked[8:]).max() < 0.2

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.iterations import read_iterations
+from relion4plugin.files.mrc import write_volume
 from relion4plugin.refinement import output, restart
+from relion4plugin.refinement.engine import refine
 from relion4plugin.refinement.references import PaddedGrid
 from relion4plugin.refinement.run_state import RunState
 from relion4plugin.refinement.settings import Algorithm
-from tests.refinement.halfway import BOX, CHANGES, DIRECTIONS, Halfway, gold_standard, halfway, initial
+from tests.refinement.halfway import BOX, CHANGES, DIRECTIONS, Halfway, N, gold_standard, halfway, initial
+from tests.refinement.simulated import BLOBS, HEIGHTS, PIXEL, blob_image, simulate
 
 
 def write(run: Halfway, folder: Path, iteration: int = 20) -> Path:
@@ -129,3 +133,67 @@ def test_missing_state_is_named(tmp_path):
     (tmp_path / "run_it020_state.npz").unlink()
     with pytest.raises(UserError, match=r"run_it020_state\.npz: not there, expected beside run_it020_optimiser\.star"):
         load(run, optimiser)
+
+
+def start_map(folder: Path) -> str:
+    """A map with the blobs of the simulated class in its central plane."""
+    axis = np.arange(BOX) - BOX // 2
+    volume = blob_image(BOX, BLOBS[0], HEIGHTS)[None] * np.exp(-(axis[:, None, None] ** 2) / 8)
+    write_volume(folder / "map.mrc", volume.astype(np.float32), PIXEL)
+    return str(folder / "map.mrc")
+
+
+RUNS = {
+    "initial": initial(n_iterations=21, ini_subset=30, fin_subset=50, healpix_order=0, threads=2, seed=3, symmetry="C1", write_every=3),
+    "classes": initial(
+        algorithm=Algorithm.EM, n_iterations=3, healpix_order=0, auto_sampling=False, threads=2, seed=3, symmetry="C1", padding=2,
+        reference="given",
+    ),
+    "gold": gold_standard(
+        healpix_order=0, auto_local_healpix_order=3, threads=2, seed=3, reference="given", solvent_mask="", solvent_correct_fsc=False,
+        auto_ignore_angles=True, firstiter_cc=True,
+    ),
+}  # fmt: skip
+
+
+def compared(folder: Path, iteration: int) -> dict[str, object]:
+    """Content of the last iteration's files and of those without a number; arrays of .npz files, which hold times."""
+    files: dict[str, object] = {}
+    for path in folder.glob("run_*"):
+        if path.suffix == ".jsonl" or ("_it" in path.name and f"_it{iteration:03d}_" not in path.name):
+            continue
+        if path.suffix == ".npz":
+            with np.load(path) as stored:
+                files[path.name] = {key: stored[key].tobytes() for key in stored.files}
+        else:
+            files[path.name] = path.read_bytes()
+    return files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "stop"), [("initial", 18), ("classes", 2), ("gold", 4)])
+def test_a_continued_3d_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, name, stop):
+    """The initial model stops before its grid is refined, the auto-refinement within and goes on to convergence."""
+    particles = simulate(tmp_path, N, n_classes=1, box=BOX).particles
+    settings = RUNS[name]
+    if settings.reference:
+        settings = replace(settings, reference=start_map(tmp_path))
+    written, lines = {}, {}
+    for way in ("whole", "parts"):
+        (tmp_path / way).mkdir()
+        monkeypatch.chdir(tmp_path / way)
+        resume = None
+        if way == "parts":
+            resume = refine(settings, particles, "out", stop_after=stop).optimiser_star
+        result = refine(settings, particles, "out", resume=resume, stop_after=25)
+        assert result.finished
+        assert all(path.is_file() for path in (*result.maps, *result.half_maps, result.data_star, result.model_star))
+        written[way] = compared(Path("out"), result.iteration)
+        lines[way] = [{k: v for k, v in r.items() if "seconds" not in k} for r in read_iterations("out/run_iterations.jsonl")]
+    assert lines["whole"] == lines["parts"]
+    assert written["whole"].keys() == written["parts"].keys()
+    for file, content in written["whole"].items():
+        assert content == written["parts"][file], file
+    refined = lines["whole"][0]["healpix_order"] < lines["whole"][-1]["healpix_order"]
+    assert refined == (name != "classes")  # else the test saw no change of the grid
+    assert lines["whole"][-1]["converged"] == (name == "gold")

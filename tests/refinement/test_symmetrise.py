@@ -38,8 +38,12 @@ def test_sums_over_rotated_copies_have_their_closed_form(group, padding, r_max, 
     points = frequencies(grid.size, padding)
     centres = CENTRES * 0.5  # smooth in Fourier space, so that interpolation is close
     data = transform_at(points, BOX, centres, HEIGHTS, 1.0).astype(np.complex64)[None]
-    weight = np.exp(-((points - [1.0, 0.5, -0.3]) ** 2).sum(axis=-1) / 60) + np.exp(-((points + [1.0, 0.5, -0.3]) ** 2).sum(axis=-1) / 60)
-    weight = weight.astype(np.float32)[None]
+    axis = np.array([1.0, 0.5, -0.3])
+
+    def bumps(at):
+        return np.exp(-((points - at) ** 2).sum(axis=-1) / 60) + np.exp(-((points + at) ** 2).sum(axis=-1) / 60)
+
+    weight = bumps(axis).astype(np.float32)[None]
     before = data.copy()
     symmetrise(data, weight, grid, r_max, operators, threads)
     r2 = (points**2).sum(axis=-1)
@@ -48,10 +52,7 @@ def test_sums_over_rotated_copies_have_their_closed_form(group, padding, r_max, 
     assert np.abs(data[0] - turned)[inside].max() < 0.04 / padding * len(operators) * np.abs(before).max()
     beyond = r2 > r_max**2
     assert np.array_equal(data[0][beyond], before[0][beyond])
-    axis = np.array([1.0, 0.5, -0.3])
-    expected = sum(
-        np.exp(-((points - a @ axis) ** 2).sum(axis=-1) / 60) + np.exp(-((points + a @ axis) ** 2).sum(axis=-1) / 60) for a in operators
-    )
+    expected = sum(bumps(a @ axis) for a in operators)
     assert np.abs(weight[0] - expected)[inside].max() < 0.02 * len(operators)
 
 

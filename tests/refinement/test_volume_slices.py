@@ -25,7 +25,7 @@ def slow_value(full, matrix, kx, ky, padding, r_max):
     for dx in (0, 1):
         for dy in (0, 1):
             for dz in (0, 1):
-                corner = base + (dx, dy, dz)
+                corner = base + np.array([dx, dy, dz])
                 weight = np.prod(1 - np.abs(point - corner))
                 if (corner**2).sum() <= (padding * r_max) ** 2:
                     total += weight * full[corner[2], corner[1], corner[0]]

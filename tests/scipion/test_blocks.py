@@ -46,10 +46,13 @@ class TestBlocks(unittest.TestCase):
         claim_folder(self.folder, "first")
         (self.folder / "run_it001_model.star").touch()
         (self.folder / "particles.star").touch()
+        (self.folder / "start2").mkdir()
+        (self.folder / "start2" / "run_it001_model.star").touch()
         claim_folder(self.folder, "first")
         self.assertTrue((self.folder / "run_it001_model.star").exists())
         claim_folder(self.folder, "second")
         self.assertFalse((self.folder / "run_it001_model.star").exists())
+        self.assertFalse((self.folder / "start2").exists())
         self.assertTrue((self.folder / "particles.star").exists())
         self.assertEqual((self.folder / "run_digest.txt").read_text().strip(), "second")
 

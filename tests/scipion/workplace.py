@@ -130,3 +130,66 @@ def shared_particles() -> Path:
     if not folder.is_dir():
         raise unittest.SkipTest(f"no real particles at {folder}")
     return folder
+
+
+def import_projections(project: Any, volume: np.ndarray, n: int, pixel_size: float, noise: float = 0.5, aligned: bool = False) -> Any:
+    """Register noisy projections of a map without CTF, with their true poses if asked."""
+    from relion4plugin.geometry.euler import euler_to_matrix
+    from relion4plugin.imaging.projection import project_volume
+
+    rng = np.random.default_rng(8)
+    angles = np.stack([rng.uniform(-180, 180, n), np.rad2deg(np.arccos(rng.uniform(-1, 1, n))), rng.uniform(-180, 180, n)], axis=1)
+    images = project_volume(volume, euler_to_matrix(*angles.T))
+    images /= images.std()
+    images += noise * rng.normal(size=images.shape)
+
+    def fill(run: Any, particles: Any) -> None:
+        from pwem.objects import Acquisition, Particle, Transform
+
+        from relion4plugin.files.mrc import write_stack
+        from relion4plugin.scipion.geometry import projection_matrices
+
+        stack = run._getExtraPath("projections.mrcs")
+        write_stack(stack, images.astype(np.float32), pixel_size)
+        particles.setAcquisition(Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1))
+        particles.setSamplingRate(pixel_size)
+        if aligned:
+            particles.setAlignmentProj()
+        matrices = projection_matrices(angles, np.zeros((n, 3)))
+        for row in range(n):
+            item = Particle(location=(row + 1, stack))
+            item.setAcquisition(particles.getAcquisition())
+            if aligned:
+                item.setTransform(Transform(matrix=matrices[row]))
+            particles.append(item)
+
+    return _register(project, fill)
+
+
+def import_map(project: Any, volume: np.ndarray, pixel_size: float, halves: tuple[np.ndarray, ...] = (), suffix: str = ".mrc") -> Any:
+    """Register a map (with half maps) as the output of a finished run; the header of the file does not know the pixel size."""
+    from pwem.protocols import ProtImportVolumes
+
+    from relion4plugin.files.mrc import write_volume
+
+    run = project.newProtocol(ProtImportVolumes)
+    project.saveProtocol(run)
+    run.makePathsAndClean()
+    from relion4plugin.scipion.volumes import make_volume
+
+    path = Path(run._getExtraPath(f"map{suffix}"))
+    if suffix == ".mrc":
+        write_volume(path, volume, 1.0)
+    else:
+        from pwem.emlib.image import ImageHandler
+
+        picture = ImageHandler().createImage()
+        picture.setData(volume)
+        picture.write(str(path))
+    paths = [Path(run._getExtraPath(f"half{number}.mrc")) for number in range(1, len(halves) + 1)]
+    for one, half in zip(paths, halves, strict=True):
+        write_volume(one, half, 1.0)
+    run._defineOutputs(outputVolume=make_volume(path, pixel_size, paths, "imported"))
+    run.setFinished()
+    project._storeProtocol(run)
+    return run

@@ -8,16 +8,16 @@ from tests.web.fake3d import add_verdict, fsc_curve, make_class3d, make_refine3d
 
 pytest.importorskip("matplotlib", reason="matplotlib comes with Scipion")
 
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure
 
-from relion4plugin.viewers import volume_figures as figures  # noqa: E402
+from relion4plugin.viewers import volume_figures as figures
 
 
 def test_maps_of_runs(tmp_path):
     run = make_class3d(tmp_path / "a", n_classes=3)
     add_verdict(run)
     assert [name.split("\n")[0] for name in figures.run_maps(read_3d_run(run))] == ["initial model", "class 1", "class 2", "class 3"]
-    assert list(figures.run_maps(read_3d_run(run), [2]).values())[0].name == "run_it010_class003.mrc"
+    assert next(iter(figures.run_maps(read_3d_run(run), [2]).values())).name == "run_it010_class003.mrc"
     assert list(figures.run_maps(read_3d_run(make_refine3d(tmp_path / "b", 2)))) == ["final map", "half 1", "half 2"]
     assert list(figures.run_maps(read_3d_run(make_refine3d(tmp_path / "c", 2, False)))) == ["half 1", "half 2"]
 
@@ -25,7 +25,8 @@ def test_maps_of_runs(tmp_path):
 def test_volumes(tmp_path):
     figure = Figure()
     figures.draw_volumes(figure, figures.run_maps(read_3d_run(make_class3d(tmp_path, n_classes=8))))
-    assert len(figure.axes) == 6 * 6 and figure.axes[0].get_title() == "slice across z" and figure.axes[5].get_title() == "projection along x"
+    assert len(figure.axes) == 6 * 6
+    assert figure.axes[0].get_title() == "slice across z" and figure.axes[5].get_title() == "projection along x"
     assert figure.axes[6].get_ylabel().startswith("class 2")
     assert figure.axes[0].get_images()[0].get_array().shape == (32, 32)
 

@@ -1,12 +1,13 @@
 """Axes and drawings."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
-from relion4plugin.web.axes import finite_range, number_text, ticks
+from relion4plugin.web.axes import finite_range, number_text, reciprocal_ticks, ticks
 from relion4plugin.web.charts import Mark, Series, line_chart, stacked_areas
 from relion4plugin.web.images import grey_levels
 
@@ -91,5 +92,5 @@ def test_reciprocal_axis_is_labelled_with_lengths():
 def test_reciprocal_ticks_lie_inside_and_apart(low, high):
     found = reciprocal_ticks(low, high)
     assert found == sorted(found) and low <= found[0] and found[-1] <= high * 1.000001 and 3 <= len(found) <= 8
-    assert min(b - a for a, b in zip(found, found[1:], strict=False)) >= (high - low) / 7 * 0.999
+    assert min(b - a for a, b in itertools.pairwise(found)) >= (high - low) / 7 * 0.999
     assert reciprocal_ticks(0.2, 0.2) == []
