@@ -46,8 +46,8 @@ def view_labels(table: pd.DataFrame) -> np.ndarray:
     return np.asarray(cKDTree(grid).query(view_directions(table))[1])
 
 
-def joined(data: pd.DataFrame, truth: pd.DataFrame, source: Path) -> pd.DataFrame:
-    """Bring the class numbers of a run to the rows of the truth, by image name (folders in the names may differ).
+def matching_rows(data: pd.DataFrame, truth: pd.DataFrame, source: Path) -> np.ndarray:
+    """Row of a run for each row of the truth, by image name (folders in the names may differ); int64 (n,).
 
     Raises
     ------
@@ -58,13 +58,24 @@ def joined(data: pd.DataFrame, truth: pd.DataFrame, source: Path) -> pd.DataFram
     def keys(names: pd.Series) -> pd.Series:
         return names.str.replace(r"^0*(\d+)@(?:.*/)?", r"\1@", regex=True)
 
-    numbers = pd.Series(data["rlnClassNumber"].to_numpy(dtype=int), index=keys(data["rlnImageName"]))
-    if numbers.index.has_duplicates:
+    rows = pd.Series(np.arange(len(data)), index=keys(data["rlnImageName"]))
+    if rows.index.has_duplicates:
         raise UserError(f"{source}: image names are not unique once folders are left out; give each stack its own name")
-    found = numbers.reindex(keys(truth["rlnImageName"])).to_numpy(dtype=float)
+    found = rows.reindex(keys(truth["rlnImageName"])).to_numpy(dtype=float)
     if np.isnan(found).any():
         raise UserError(f"{source}: {int(np.isnan(found).sum())} particles of the truth are not in it; compare runs of the same stack")
-    return truth.assign(found_class=found.astype(int))
+    return np.asarray(found.astype(np.int64))
+
+
+def joined(data: pd.DataFrame, truth: pd.DataFrame, source: Path) -> pd.DataFrame:
+    """Bring the class numbers of a run to the rows of the truth.
+
+    Raises
+    ------
+    UserError
+        If a particle of the truth is not in the run.
+    """
+    return truth.assign(found_class=data["rlnClassNumber"].to_numpy(dtype=int)[matching_rows(data, truth, source)])
 
 
 def evaluate(run_dir: Path, truth: Truth, healpix_order: int = 3) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def evaluate(run_dir: Path, truth: Truth, healpix_order: int = 3) -> dict[str, A
         frc_resolution (list per class, A) and frc_resolution_ten (mean of the ten most populated, A).
     """
     results = read_class2d_results(run_dir)
-    table = joined(_particles(results.data_star), _particles(truth.star), results.data_star)
+    table = joined(particle_table(results.data_star), particle_table(truth.star), results.data_star)
     classes = table["found_class"].to_numpy()
     kinds = table["rlnSimulatedKind"].astype(str).to_numpy() if "rlnSimulatedKind" in table else np.full(len(table), "particle")
     genuine = table["rlnSimulatedIsParticle"].to_numpy(dtype=int) > 0 if "rlnSimulatedIsParticle" in table else kinds == "particle"
@@ -110,7 +121,14 @@ def evaluate(run_dir: Path, truth: Truth, healpix_order: int = 3) -> dict[str, A
     return figures
 
 
-def _particles(path: Path) -> pd.DataFrame:
+def particle_table(path: Path) -> pd.DataFrame:
+    """Read the particles of a run or their truth.
+
+    Raises
+    ------
+    UserError
+        If the file has no such table.
+    """
     table = read_star(path).get("particles")
     if not isinstance(table, pd.DataFrame):
         raise UserError(f"{path}: no table data_particles; expected the particles of a run or their truth")

@@ -111,16 +111,17 @@ def write_json(path: Path, definition: dict[str, Any], figures: Any) -> None:
     """Write definition, machine and figures of one benchmark (infinite and undefined figures become null)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"definition": definition, "command": shlex.join(sys.argv), "machine": machine(), "figures": figures}
-    atomic_write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+    atomic_write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: lists for arrays, null for figures that are infinite or undefined."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not abs(value) < float("inf"):
         return None
     return str(value) if isinstance(value, Path) else value

@@ -14,7 +14,7 @@ HALF_CORE = 13.0  # A, half the thickness of the hydrophobic core
 HALF_BELT = 20.0  # A, half the height of the belt
 BELT_WIDTH = 18.0  # A, from the protein's footprint to the rim
 EDGE = 0.12  # softness of the rim, part of the belt's radius
-CONTRAST = 0.7  # of the protein's mean density above the solvent
+CONTRAST = 0.7  # of the protein's smoothed density above the solvent, averaged with its rim
 SMOOTHING = 4.0  # A, standard deviation: above the size of an atom, below that of the belt
 
 

@@ -17,7 +17,7 @@ from membranes import detergent_belt, find_membrane
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_write_text
-from relion4plugin.files.mrc import read_mrc, write_volume
+from relion4plugin.files.mrc import write_volume
 from relion4plugin.progress import Silent
 from relion4plugin.simulation.density import density_of_atoms
 from relion4plugin.simulation.particles import simulate
@@ -47,6 +47,7 @@ class StackDefinition:
     junk_fraction: float = 0.1
     junk_kinds: tuple[str, ...] = JUNK_KINDS
     seed: int = 1
+    n_micrographs: int = 0  # one image stack each; 0: one for every 200 particles
 
 
 DEFINITIONS = {
@@ -73,6 +74,7 @@ class Stack3D:
     folder: Path
     symmetry: str
     pixel_size: float
+    box_size: int
     mask_diameter: float  # A
 
     @property
@@ -118,15 +120,13 @@ def read_chains(path: Path, definition: StackDefinition) -> Structure:
     structure.remove_alternative_conformations()
     structure.remove_hydrogens()
     structure.remove_waters()
-    rows = [
-        (site.chain.name, site.residue.name, site.atom.name == "CA" and site.atom.element.name == "C", site.atom.pos.tolist(), site.atom.element)
-        for site in structure[0].all()
-        if not definition.chains or site.chain.name in definition.chains
-    ]
-    if not rows:
-        raise UserError(f"{path.name}: no atoms of chains {definition.chains or 'any'} in it; give the structure that {definition.name} asks for")
-    chains, residues, alphas = (np.array([row[i] for row in rows]) for i in range(3))
-    atoms = centred(np.array([row[3] for row in rows]), np.array([max(row[4].atomic_number, 1) for row in rows]))
+    sites = [site for site in structure[0].all() if not definition.chains or site.chain.name in definition.chains]
+    if not sites:
+        raise UserError(f"{path.name}: no atoms of chains {definition.chains or 'any'}; give the structure that {definition.name} asks for")
+    chains, residues = (np.array([getattr(site, part).name for site in sites]) for part in ("chain", "residue"))
+    alphas = np.array([site.atom.name == "CA" and site.atom.element.name == "C" for site in sites])
+    positions, numbers = [site.atom.pos.tolist() for site in sites], [max(site.atom.element.atomic_number, 1) for site in sites]
+    atoms = centred(np.array(positions), np.array(numbers))
     if definition.ring:
         centres = np.array([atoms.positions[chains == chain].mean(axis=0) for chain in definition.ring])
         turn = np.linalg.svd(centres - centres.mean(axis=0))[2]  # last row: normal of the ring
@@ -161,14 +161,16 @@ def make_stack(definition: StackDefinition, models: Path, cache: Path) -> Stack3
     UserError
         If the structure is missing or the folder cannot be written.
     """
-    folder = cache / definition.name
+    number = definition.n_micrographs
+    folder = cache / (f"{definition.name}_{number}mic" if number else definition.name)
     record = folder / "stack.json"
     wanted = json.loads(json.dumps(dataclasses.asdict(definition)))
     known = json.loads(record.read_text()) if record.is_file() else {}
     if known.get("definition") != wanted:
         known = {"definition": wanted, "mask_diameter": _simulate(definition, _find_model(definition, models), folder)}
         atomic_write_text(record, json.dumps(known, indent=2) + "\n")
-    return Stack3D(definition.name, folder.resolve(), definition.symmetry, definition.pixel_size, known["mask_diameter"])
+    size = (definition.pixel_size, definition.box_size, known["mask_diameter"])
+    return Stack3D(definition.name, folder.resolve(), definition.symmetry, *size)
 
 
 def _find_model(definition: StackDefinition, models: Path) -> Path:
@@ -188,7 +190,7 @@ def _simulate(definition: StackDefinition, model: Path, folder: Path) -> float:
     spec = SimulationSpec(
         source=str(source), n_particles=definition.n_particles, box_size=definition.box_size, pixel_size=definition.pixel_size,
         snr=definition.snr, junk_fraction=definition.junk_fraction, junk_kinds=definition.junk_kinds, seed=definition.seed,
-        diameter=min(diameter, box),
+        diameter=min(diameter, box), n_micrographs=definition.n_micrographs,
     )  # fmt: skip
     simulate(spec, folder, Silent())
     return float(min(round(diameter * MASK_MARGIN), box - 2 * SOFT_EDGE * definition.pixel_size))
@@ -198,15 +200,17 @@ def add_stack_options(parser: argparse.ArgumentParser, default: list[str]) -> No
     """Add the options by which every benchmark in 3D names its stacks."""
     parser.add_argument("--models", type=Path, required=True, help="folder of the structures (PDB or mmCIF)")
     parser.add_argument("--cache", type=Path, help="folder of stacks made earlier; default: OUT/stacks")
-    parser.add_argument("--stacks", nargs="+", default=default, choices=tuple(DEFINITIONS), metavar="STACK", help=f"of {', '.join(DEFINITIONS)} (%(default)s)")
+    names = ", ".join(DEFINITIONS)
+    parser.add_argument("--stacks", nargs="+", default=default, choices=tuple(DEFINITIONS), metavar="STACK", help=f"of {names}")
     parser.add_argument("--n", type=int, default=4000, help="particles of a stack (%(default)s)")
     parser.add_argument("--snr", type=float, default=0.05, help="signal variance over noise variance (%(default)s)")
 
 
-def chosen_stacks(options: argparse.Namespace) -> list[Stack3D]:
-    """Stacks that the options name, made where missing."""
+def chosen_stacks(options: argparse.Namespace, **others: object) -> list[Stack3D]:
+    """Stacks that the options name, made where missing; `others` replace fields of their definitions."""
     cache = options.cache or options.out / "stacks"
-    chosen = [dataclasses.replace(DEFINITIONS[name], n_particles=options.n, snr=options.snr) for name in options.stacks]
+    wanted = {"n_particles": options.n, "snr": options.snr} | others
+    chosen = [dataclasses.replace(DEFINITIONS[name], **wanted) for name in options.stacks]
     return [make_stack(definition, options.models, cache) for definition in chosen]
 
 
@@ -216,8 +220,8 @@ def main(words: list[str] | None = None) -> int:
     add_stack_options(parser, list(DEFINITIONS))
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the cache if --cache is not given (%(default)s)")
     for stack in chosen_stacks(parser.parse_args(words)):
-        volume, _ = read_mrc(stack.map)
-        print(f"{stack.name}\t{stack.folder}\t{stack.symmetry}\tpixel {stack.pixel_size:g} A\tbox {len(volume)}\tmask diameter {stack.mask_diameter:g} A", flush=True)
+        size = f"pixel {stack.pixel_size:g} A\tmask diameter {stack.mask_diameter:g} A"
+        print(f"{stack.name}\t{stack.folder}\t{stack.symmetry}\t{size}", flush=True)
     return 0
 
 

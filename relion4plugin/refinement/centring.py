@@ -9,14 +9,22 @@ from relion4plugin.refinement.state import Model
 from relion4plugin.refinement.vdam import shift_moments
 
 
-def centre_of_mass(image: np.ndarray) -> np.ndarray:
-    """Centre of mass (x, y) of the positive pixels relative to the box centre, in px; (0, 0) if none is positive."""
-    positive = np.clip(image, 0, None)
+PEAK_SHARE = 0.2  # of the highest value: density below does not count in a map, where solvent fills most of the box
+
+
+def centre_of_mass(reference: np.ndarray) -> np.ndarray:
+    """Centre of mass relative to the box centre in px, (x, y) or (x, y, z), of the positive pixels of an image or the dense voxels of a map.
+
+    Zeros if nothing is positive.
+    """
+    floor = PEAK_SHARE * float(reference.max()) if reference.ndim == 3 else 0.0
+    positive = np.clip(reference - max(floor, 0.0), 0, None)
     total = float(positive.sum())
     if total <= 0:
-        return np.zeros(2)
-    axis = np.arange(image.shape[-1]) - image.shape[-1] // 2
-    return np.array([positive.sum(axis=0) @ axis, positive.sum(axis=1) @ axis]) / total
+        return np.zeros(reference.ndim)
+    axis = np.arange(reference.shape[-1]) - reference.shape[-1] // 2
+    along = [positive.sum(axis=tuple(a for a in range(reference.ndim) if a != d)) @ axis for d in range(reference.ndim)]
+    return np.array(along[::-1]) / total
 
 
 def centre_classes(model: Model, settings: RefinementSettings, grid: PaddedGrid, pixel_size: float, gradient: bool) -> None:
@@ -24,12 +32,12 @@ def centre_classes(model: Model, settings: RefinementSettings, grid: PaddedGrid,
 
     In gradient runs small displacements are left alone, and the moments move with their reference.
     """
-    tolerance = max(0.01 * settings.particle_diameter / pixel_size, 2.0) if gradient else 0.0
+    tolerance = max(0.01 * settings.particle_diameter / pixel_size, 2.0) if gradient and grid.dimension == 2 else 0.5
     for k in range(model.n_classes):
         centre = centre_of_mass(model.references[k])
-        length = float(np.hypot(*centre))
-        if length <= tolerance:
+        length = float(np.linalg.norm(centre))
+        if length <= (tolerance if gradient else 0.0):
             continue
         centre *= min(1.0, settings.offset_range / length)
-        model.references[k] = ndimage.shift(model.references[k], (-centre[1], -centre[0]), order=1, mode="constant", cval=0.0)
+        model.references[k] = ndimage.shift(model.references[k], -centre[::-1], order=1, mode="constant", cval=0.0)
         shift_moments(model, grid, k, -centre)

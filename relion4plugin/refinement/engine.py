@@ -238,7 +238,8 @@ class Refinement:
         gradient = schedules.is_gradient(settings, iteration)
         phases = schedules.Phases.of(settings)
         early = iteration < phases.initial + phases.between or not schedules.is_gradient(settings, iteration + 1)
-        moves = settings.dimension == 2 and settings.center_classes
+        # a map of known position stays where it is; one from nowhere drifts out of its mask
+        moves = settings.center_classes and (settings.dimension == 2 or settings.de_novo)
         if moves and (not gradient or (early and iteration < settings.n_iterations)):
             centre_classes(state.model, settings, inputs.grid, inputs.pixel_size, gradient)
         for model in state.models:
@@ -246,6 +247,8 @@ class Refinement:
                 model.references = lowpass_start(model.references, settings, inputs.pixel_size)
             if settings.flatten_solvent and not (settings.auto_refine and state.joined):
                 model.references *= inputs.flatten
+            if settings.non_negative and gradient:
+                np.maximum(model.references, 0.0, out=model.references)
         self._judge_resolution(state, gradient and iteration < FIRST_GAIN)
 
     def _judge_resolution(self, state: RunState, early: bool) -> None:

@@ -68,6 +68,7 @@ class RefinementSettings:
     # 3D only
     symmetry: str = "C1"  # --sym
     healpix_order: int = 1  # --healpix_order, coarse
+    non_negative: bool = False  # clip densities at 0 after each gradient step
     auto_sampling: bool = False  # --auto_sampling (initial model)
     auto_refine: bool = False  # --auto_refine --split_random_halves, gold standard
     auto_local_healpix_order: int = 4  # --auto_local_healpix_order

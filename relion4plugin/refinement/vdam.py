@@ -183,11 +183,12 @@ def update_references(
     return change
 
 
-def shift_moments(model: Model, grid: PaddedGrid, k: int, shift: tuple[int, int] | np.ndarray) -> None:
-    """Shift both first moments of class `k` by (x, y) px, as its reference was."""
+def shift_moments(model: Model, grid: PaddedGrid, k: int, shift: np.ndarray) -> None:
+    """Shift both first moments of class `k` by (x, y) or (x, y, z) px, as its reference was."""
     if model.moment1 is None:
         return
     m = grid.size
-    ky = np.fft.fftfreq(m)[:, None]
-    kx = np.arange(m // 2 + 1)[None] / m
-    model.moment1[:, k] *= np.exp(-2j * np.pi * (kx * shift[0] + ky * shift[1])).astype(np.complex64)
+    axes = [np.arange(m // 2 + 1) / m] + [np.fft.fftfreq(m)] * (grid.dimension - 1)  # x, y, z
+    for d, (frequency, length) in enumerate(zip(axes, shift, strict=True)):
+        phase = np.exp(-2j * np.pi * frequency * length).astype(np.complex64)
+        model.moment1[:, k] *= phase.reshape(-1, *(1,) * d)
