@@ -8,7 +8,6 @@ than the fine angular step. Both also reconstruct a larger stack at its true pos
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from evaluation import matching_rows, particle_table
 from measure import REPOSITORY, Cost, markdown_table, plain, replace_section, run_measured, write_json
-from runs import log_of
+from runs import log_of, relion_program
 from runs3d import Refinement3D, run_ours
 from stacks3d import Stack3D, add_stack_options, chosen_stacks
 from volume_metrics import matrices, pose_errors
@@ -100,15 +99,20 @@ def compare_poses(ours: Path, theirs: Path, stack: Stack3D, order: int) -> dict[
 
 
 def reconstructions(stack: Stack3D, folder: Path, program: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Reconstruct all particles at their true poses with both programs, and compare the maps with each other and with the truth."""
-    ours, theirs = folder / "reconstruct_ours", folder / "reconstruct_relion.mrc"
-    words = ["--i", str(stack.truth), "--ref", str(stack.map), "--ref_correct_greyscale", "Yes", "--skip_align", "--iter", "1", "--K", "1"]
-    words += ["--particle_diameter", f"{stack.mask_diameter:g}", "--flatten_solvent", "No", "--norm", "No", "--scale", "No"]
-    words += ["--tau2_fudge", NO_PRIOR, "--ini_high", f"{2 * stack.pixel_size:g}", "--j", str(options.threads)]
-    our_cost = run_ours("class3d", ours, [*words, *([] if options.pad == 2 else ["--do_pad1", "Yes"])])
-    command = [program, "--i", str(stack.truth), "--o", str(theirs.resolve()), "--ctf", "--skip_gridding", "--pad", str(options.pad)]
+    """Reconstruct all particles at their true poses with both programs, and compare the maps with each other and with the truth.
+
+    RELION's is that of its refinement, which weighs by the noise spectrum as ours does; `relion_reconstruct` does not.
+    """
+    ours, theirs = folder / "reconstruct_ours", folder / "reconstruct_relion"
+    fixed = ["--i", str(stack.truth), "--ref", str(stack.map), "--skip_align", "--iter", "1", "--K", "1", "--tau2_fudge", NO_PRIOR]
+    fixed += ["--particle_diameter", f"{stack.mask_diameter:g}", "--ini_high", f"{2 * stack.pixel_size:g}", "--j", str(options.threads)]
+    words = ["--ref_correct_greyscale", "Yes", "--flatten_solvent", "No", "--norm", "No", "--scale", "No"]
+    our_cost = run_ours("class3d", ours, [*fixed, *words, *([] if options.pad == 2 else ["--do_pad1", "Yes"])])
+    theirs.mkdir(parents=True, exist_ok=True)
+    flags = ["--ctf", "--ctf_corrected_ref", "--zero_mask", "--skip_gridding", "--dont_check_norm", "--oversampling", "0"]
+    command = [program, "--o", f"{theirs.resolve()}/run", *fixed, *flags, "--pad", str(options.pad)]
     their_cost = run_measured(command, log_of(theirs), cwd=stack.truth.parent)
-    maps = [read_mrc(path)[0] for path in (ours / RECONSTRUCTION, theirs, stack.map)]
+    maps = [read_mrc(path)[0] for path in (ours / RECONSTRUCTION, theirs / RECONSTRUCTION, stack.map)]
     between, ours_truth, theirs_truth = (np.asarray(fsc(maps[a], maps[b])) for a, b in ((0, 1), (0, 2), (1, 2)))
     signal = int(np.argmax(theirs_truth[1:] < SIGNAL)) if (theirs_truth[1:] < SIGNAL).any() else len(theirs_truth) - 1
     place = (SIGNAL, stack.pixel_size, stack.box_size)
@@ -127,15 +131,15 @@ def reconstructions(stack: Stack3D, folder: Path, program: str, options: argpars
 def main(words: list[str] | None = None) -> int:
     """Run the benchmark."""
     options = arguments(words)
-    relion, reconstruct = (shutil.which(name) for name in ("relion_refine", "relion_reconstruct"))
-    if relion is None or reconstruct is None:
-        raise UserError("relion_refine and relion_reconstruct are not both on PATH; install RELION 3.1 (apt-get install relion)")
+    relion = relion_program()
+    if relion is None:
+        raise UserError("relion_refine is not on PATH; install RELION 3.1 (apt-get install relion)")
     figures: dict[str, Any] = {}
     rows, maps = [], []
     steps = chosen_stacks(options, n_micrographs=1)  # RELION 3.1 has a noise spectrum for each micrograph, ours for each optics group
     for stack, large in zip(steps, chosen_stacks(options, n_particles=options.n_reconstruct), strict=True):
         folder = options.out / stack.name
-        made = reconstructions(large, folder, reconstruct, options)
+        made = reconstructions(large, folder, relion, options)
         maps.append([stack.name, *(made[key] for key in ("lowest_fsc", "resolution_ours", "resolution_relion"))])
         figures[stack.name] = {"reconstruction": made}
         for order in options.orders:

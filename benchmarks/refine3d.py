@@ -67,6 +67,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(words)
     if options.particles and not options.reference:
         parser.error("--particles needs --reference, the start map")
+    if options.stacks and not options.models:
+        parser.error("--stacks needs --models, the folder of the structures")
     if not options.particles and not options.stacks:
         parser.error("nothing to refine: give --particles or --stacks")
     return options

@@ -198,7 +198,7 @@ def _simulate(definition: StackDefinition, model: Path, folder: Path) -> float:
 
 def add_stack_options(parser: argparse.ArgumentParser, default: list[str]) -> None:
     """Add the options by which every benchmark in 3D names its stacks."""
-    parser.add_argument("--models", type=Path, required=True, help="folder of the structures (PDB or mmCIF)")
+    parser.add_argument("--models", type=Path, required=bool(default), help="folder of the structures (PDB or mmCIF)")
     parser.add_argument("--cache", type=Path, help="folder of stacks made earlier; default: OUT/stacks")
     names = ", ".join(DEFINITIONS)
     parser.add_argument("--stacks", nargs="+", default=default, choices=tuple(DEFINITIONS), metavar="STACK", help=f"of {names}")

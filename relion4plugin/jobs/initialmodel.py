@@ -92,9 +92,11 @@ def settings_of(parameters: InitialModelParameters) -> RefinementSettings:
         flatten_solvent=p.do_solvent,
         norm_correction=False,
         scale_correction=False,
-        center_classes=False,
+        center_classes=p.do_run_C1,
+        non_negative=p.do_solvent,
         inactivity_threshold=0.0,
         symmetry="C1" if p.do_run_C1 else p.sym_name,
+        auto_local_healpix_order=p.max_healpix_order + 1,
         healpix_order=p.healpix_order,
         auto_sampling=True,
         auto_ignore_angles=True,
@@ -186,6 +188,7 @@ def run(
             restarts=p.nr_restarts,
             select=p.select_class,
             find_symmetry=p.find_symmetry and symmetry_order(p.sym_name) == 1,
+            refine_iterations=p.nr_iter_halves,
             resume=resume_of(p),
         )
     return InitialModelOutputs(

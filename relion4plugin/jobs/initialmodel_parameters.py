@@ -42,8 +42,19 @@ class InitialModelParameters:
         help="With symmetry C1: say which point group the map has, if any.",
     )
     nr_restarts: int = parameter(
-        3, label="Independent starts", section=OPTIMISATION, short=("--restarts",), minimum=1, maximum=100, relion=False,
-        help="Starts from different seeds; their agreement tells how far the result can be trusted, and the best one is kept.",
+        6, label="Independent starts", section=OPTIMISATION, short=("--restarts",), minimum=1, maximum=100, relion=False,
+        help="Random starts from different seeds, compared after a quarter and after half of the mini-batches: only the better half, "
+        "and then the best one, goes on. Their agreement tells how far the result can be trusted.",
+    )
+    nr_iter_halves: int = parameter(
+        4, label="Iterations of two halves", section=OPTIMISATION, short=("--refine_iterations",), minimum=0, maximum=50, relion=False,
+        help="EM iterations that refine the chosen class from two independent halves of its particles: they filter the map by what "
+        "both halves show, and tell whether there is a structure at all. 0 leaves the map as VDAM made it, unchecked.",
+    )
+    max_healpix_order: int = parameter(
+        2, label="Finest HEALPix order", section=OPTIMISATION, advanced=True, minimum=1, maximum=5, relion=False,
+        help="Coarse order at which the angular sampling stops to become finer; 2 is 15 degrees (7.5 in the fine pass), 3 costs ten times "
+        "more and is RELION's limit.",
     )
     select_class: str = parameter(
         "quality", label="Class to keep", section=OPTIMISATION, choices=("quality", "largest"), advanced=True, relion=False,
@@ -55,7 +66,7 @@ class InitialModelParameters:
     )
     offset_range: float = shared("offset_range", default=6.0, advanced=True, relion=False)
     offset_step: float = shared("offset_step", advanced=True, relion=False)
-    adaptive_fraction: float = shared("adaptive_fraction")
+    adaptive_fraction: float = shared("adaptive_fraction", default=0.9)
     maxsig: int = shared("maxsig")
     perturb: float = shared("perturb")
     use_gpu: bool = shared("use_gpu")

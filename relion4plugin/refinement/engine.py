@@ -62,8 +62,7 @@ def refine(
     UserError
         If the particles cannot be refined with these settings.
     """
-    # threads work on whole chunks of particles; a matrix library that starts its own would only get in their way
-    with threadpool_limits(1), closing(Refinement(settings, particles, Path(out_dir), progress or Silent())) as run:
+    with closing(Refinement(settings, particles, Path(out_dir), progress or Silent())) as run:
         return run.run(Path(resume) if resume else None, stop_after)
 
 
@@ -89,33 +88,58 @@ class Refinement:
 
     def run(self, resume: Path | None, stop_after: int | None) -> RefinementResult:
         """Run to the end, or to `stop_after`."""
-        settings, n = self.settings, len(self.inputs.particles.table)
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        log = self.out_dir / "run_iterations.jsonl"
         if resume is None:
             state = start_run(self.inputs)
-            truncate_iterations(log, 0)
+            truncate_iterations(self._log, 0)
             self._write(state, None, Changes(0, 0, 0))
         else:
-            found = restart.load_run(resume, settings, self.inputs.particles, self.inputs.grid)
-            state = RunState(found.iteration, found.models, found.poses, found.sampling, found.changes, found.half)
-            truncate_iterations(log, state.iteration)
+            state = restart.load_run(resume, self.settings, self.inputs.particles, self.inputs.grid)
+            truncate_iterations(self._log, state.iteration)
+        return self.proceed(state, stop_after)
+
+    @property
+    def _log(self) -> Path:
+        return self.out_dir / "run_iterations.jsonl"
+
+    def begin(self, seed: int) -> RunState:
+        """Return the state of iteration 0 that another seed gives; no files are written."""
+        return start_run(replace(self.inputs, settings=replace(self.settings, seed=seed)))
+
+    def step(self, state: RunState, seed: int) -> dict[str, object]:
+        """Do one iteration of a run with another seed, without progress and files, and return its record."""
+        own, told = self.inputs, self.progress
+        self.settings = replace(self.settings, seed=seed)
+        self.inputs, self.progress = replace(own, settings=self.settings), Silent()
+        try:
+            with threadpool_limits(1):
+                return self._iterate(state, None)
+        finally:
+            self.inputs, self.progress, self.settings = own, told, own.settings
+
+    def proceed(self, state: RunState, stop_after: int | None) -> RefinementResult:
+        """Continue from a state to the end, or to `stop_after`."""
+        settings, n = self.settings, len(self.inputs.particles.table)
         last = min(settings.n_iterations, stop_after or settings.n_iterations)
         if not settings.auto_refine:
             visits = [schedules.subset_size(settings, i, n) for i in range(state.iteration + 1, last + 1)]
             self.progress.start(_label(settings), sum(visits))
-        while state.iteration < last and not state.joined:
-            if settings.auto_refine:
-                self.progress.start(f"{_label(settings)}, iteration {state.iteration + 1}", n)
-            append_iteration(log, self._iterate(state, last))
-            if settings.auto_refine:
-                self.progress.finish()
+        # threads work on whole chunks of particles; a matrix library that starts its own would only get in their way
+        with threadpool_limits(1):
+            while state.iteration < last and not state.joined:
+                if settings.auto_refine:
+                    self.progress.start(f"{_label(settings)}, iteration {state.iteration + 1}", n)
+                append_iteration(self._log, self._iterate(state, last))
+                if settings.auto_refine:
+                    self.progress.finish()
         if not settings.auto_refine:
             self.progress.finish()
         finished = state.joined if settings.auto_refine else state.iteration == settings.n_iterations
         return output.result_files(self.out_dir, state.iteration, finished, settings, converged=state.joined)
 
-    def _writes(self, iteration: int, last: int) -> bool:
+    def _writes(self, iteration: int, last: int | None) -> bool:
+        if last is None:
+            return False
         every = 1 if self.settings.algorithm is Algorithm.EM else self.settings.write_every
         return iteration % every == 0 or iteration == last
 
@@ -127,7 +151,7 @@ class Refinement:
             changes, directions=state.directions, half=state.half,
         )  # fmt: skip
 
-    def _iterate(self, state: RunState, last: int) -> dict[str, object]:
+    def _iterate(self, state: RunState, last: int | None) -> dict[str, object]:
         """Do one iteration in place, write its files where due, and return its record."""
         settings, inputs, n = self.settings, self.inputs, len(self.inputs.particles.table)
         wall, cpu = time.perf_counter(), time.process_time()

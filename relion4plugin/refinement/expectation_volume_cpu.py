@@ -135,7 +135,7 @@ class VolumeCpuExpectation:
         plan, n_classes = step.plan, len(step.grids)
         shape = (plan.halves, n_classes, *step.grids.shape[1:4])
         bytes_each = 12 * int(np.prod(shape, dtype=np.int64))
-        wanted = 2 if n < 128 else 4 if n < 2048 else MAX_LANES
+        wanted = 2 if n < 1024 else 4 if n < 4096 else MAX_LANES
         count = max(1, min(wanted, n, int(self._settings.memory_limit * 2**30 / 2 / bytes_each)))
         n_optics, n_shells = step.model.sigma2_noise.shape
         return [
@@ -209,7 +209,8 @@ class VolumeCpuExpectation:
             weights[weights > 0] = 1.0
             sums.pmax[out] = 1.0
         sums.n_significant[out] = np.diff(coarse.start)
-        sums.log_likelihood[out] = log_sum - self._images.constant(block.batch.rows, block.power, step.model.sigma2_noise, plan.count_likelihood)
+        constant = self._images.constant(block.batch.rows, block.power, step.model.sigma2_noise, plan.count_likelihood)
+        sums.log_likelihood[out] = log_sum - constant
         pair_weight = np.add.reduceat(weights, pairs.sample_start[:-1]).astype(np.float64)
         self._best(step, block, pairs, weights, pair_weight, base, matrices, out)
         self._assign(step, lane, pairs, pair_weight, coarse)

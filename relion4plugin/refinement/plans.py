@@ -40,8 +40,8 @@ def _image_size(inputs: Inputs, state: RunState) -> int:
     if state.joined:
         return inputs.grid.box
     if not len(model.fsc):
-        return resolution.next_image_size(model, inputs.settings.size_increment)
-    increment = gold_standard.size_increment(model.fsc, inputs.settings.size_increment)
+        return resolution.next_image_size(model, resolution.size_increment(inputs.settings, inputs.grid.box))
+    increment = gold_standard.size_increment(model.fsc, resolution.size_increment(inputs.settings, inputs.grid.box))
     return resolution.next_image_size(
         model, increment, high_fsc_at_limit=gold_standard.high_fsc_at_limit(model.fsc, model.current_size)
     )

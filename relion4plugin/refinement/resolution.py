@@ -4,11 +4,13 @@ import numpy as np
 
 from relion4plugin.imaging.fourier import round_half_away
 from relion4plugin.refinement.references import PaddedGrid
+from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.state import Model
 from relion4plugin.refinement.voxels import ShellMeans
 
 MIN_SHELL = 5
 SIZE_INCREMENT = 10  # shells beyond the resolution
+SMALL_INCREMENT, INCREMENT_SHARE = 4, 0.07  # of an initial model: ten shells of a small box are most of it, and fill with noise
 GAIN = 0.0001  # 1/A
 CERTAIN = 0.1  # average maximum of the posterior
 
@@ -72,6 +74,15 @@ def update_resolution(model: Model, pixel_size: float, early: bool, resolved: in
     model.iterations_without_gain = 0 if gained or early else model.iterations_without_gain + 1
     model.resolution_shell = shell
     model.best_resolution_shell = max(model.best_resolution_shell, shell)
+
+
+def size_increment(settings: RefinementSettings, box: int) -> int:
+    """Return how many shells beyond the resolution images reach."""
+    if settings.size_increment > 0:
+        return settings.size_increment
+    if not settings.de_novo:
+        return SIZE_INCREMENT
+    return min(SIZE_INCREMENT, max(SMALL_INCREMENT, int(round_half_away(INCREMENT_SHARE * box))))
 
 
 def next_image_size(model: Model, increment: int = SIZE_INCREMENT, *, high_fsc_at_limit: bool = False) -> int:

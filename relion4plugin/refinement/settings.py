@@ -64,7 +64,7 @@ class RefinementSettings:
     threads: int = 1  # --j
     gpu: int | None = None  # --gpu
     memory_limit: float = 1.0  # GiB of working arrays
-    size_increment: int = 10  # --incr_size, shells beyond the resolution that images reach
+    size_increment: int = 0  # --incr_size, shells beyond the resolution that images reach; 0: 10, for initial models by the box
     # 3D only
     symmetry: str = "C1"  # --sym
     healpix_order: int = 1  # --healpix_order, coarse

@@ -76,15 +76,15 @@ def _start_model(inputs: Inputs, references: np.ndarray, sigma2: np.ndarray) -> 
     k, shells = settings.n_classes, grid.box // 2 + 1
     model = Model(references, np.full(k, 1 / k), sigma2, np.ones(inputs.particles.n_groups))
     model.resolution_shell = initialise.start_shell(settings, grid.box, inputs.pixel_size)
-    model.current_size = resolution.next_image_size(model, settings.size_increment)
+    model.current_size = resolution.next_image_size(model, resolution.size_increment(settings, grid.box))
     model.tau2 = np.stack([
         reference_power(forward(reference[None], grid, corrected=False), grid, grid.box)[0] for reference in references
     ])  # fmt: skip
     count = np.bincount(inputs.images.optics.index, minlength=len(sigma2))
     noise = np.average(sigma2, axis=0, weights=count)
-    share = len(inputs.particles.table) / k
+    share = np.full(shells, len(inputs.particles.table) / k)
     if settings.dimension == 3:
-        share = share / np.maximum(2 * np.arange(shells), 1)
+        share /= np.maximum(2 * np.arange(shells), 1)
     model.data_vs_prior = settings.tau2_fudge * model.tau2 * share / noise
     model.sigma2_class, model.coverage, model.orientability = (np.zeros((k, shells)) for _ in range(3))
     model.accuracy_rotation, model.accuracy_translation = (np.full(k, accuracy.UNKNOWN) for _ in range(2))

@@ -79,7 +79,7 @@ def test_poses_are_compared_by_the_fine_step(tmp_path):
 
 
 def test_parity_needs_relion(monkeypatch, tmp_path):
-    monkeypatch.setattr(parity3d.shutil, "which", lambda name: None)
+    monkeypatch.setattr(parity3d, "relion_program", lambda: None)
     with pytest.raises(UserError, match="relion_refine"):
         parity3d.main(["--models", "m", "--out", str(tmp_path)])
 
@@ -153,10 +153,10 @@ def test_float32_copy_has_the_same_images_beside_it(tmp_path):
 
 
 def test_refinement_needs_something_to_refine(tmp_path, capsys):
-    for words in ([], ["--particles", "p.star"]):
+    for words, missing in (([], "nothing"), (["--particles", "p.star"], "--reference"), (["--stacks", "bgal_d2"], "--models")):
         with pytest.raises(SystemExit):
-            refine3d.arguments(["--models", "m", "--out", str(tmp_path), *words])
-    assert "--reference" in capsys.readouterr().err
+            refine3d.arguments(["--out", str(tmp_path), *words])
+        assert missing in capsys.readouterr().err
 
 
 def test_finished_refinements_are_judged_and_not_repeated(monkeypatch, tmp_path):

@@ -1,0 +1,243 @@
+"""An initial model from the particles alone: random starts, VDAM, a check by independent halves, symmetry, and a verdict."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relion4plugin.files.atomic import atomic_path
+from relion4plugin.files.iterations import append_iteration, truncate_iterations
+from relion4plugin.files.mrc import read_mrc, write_volume
+from relion4plugin.files.particles import ParticleSet, read_particles
+from relion4plugin.imaging.filters import resolution_at
+from relion4plugin.postprocessing.align_maps import agreement
+from relion4plugin.postprocessing.align_symmetry import align_symmetry
+from relion4plugin.postprocessing.find_symmetry import find_symmetry as search_symmetry
+from relion4plugin.progress import Progress, Silent
+from relion4plugin.refinement.contest import Start, hold_contest
+from relion4plugin.refinement.engine import Refinement, refine
+from relion4plugin.refinement.initial_verdict import Evidence, judge
+from relion4plugin.refinement.output import RefinementResult
+from relion4plugin.refinement.settings import Algorithm, RefinementSettings
+
+MAP_NAME, VERDICT_NAME, STARTS_NAME = "initial_model.mrc", "initial_model.json", "initial_model_starts.json"
+REFINE_FOLDER = "halves"  # of the check by independent halves
+HALVES_LOWPASS = 6.0  # particle diameters per resolution at which halves part
+HALVES_SIGNIFICANTS = 200
+HALF_FSC = 0.143
+QUALITY_SHARE = 0.5  # of an even share of the particles: a class with less is not chosen for its quality
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """What a run made and what it thinks of it.
+
+    Attributes
+    ----------
+    map : Path
+        The chosen class, refined by independent halves, with its symmetry axes in place where a point group was asked for.
+    class_number : int
+        From 1.
+    data_star, model_star, optimiser_star : Path
+        Of the last VDAM iteration.
+    maps : tuple of Path
+        All classes of the last VDAM iteration.
+    agreement : dict or None
+        Resolution (A, FSC 0.5) to which each other start agrees with the map, by seed; None for a single start.
+    symmetry : str
+        Point group applied, or found where that was asked for.
+    verdict : str
+    reliable : bool
+        Whether the evidence speaks for a structure.
+    """
+
+    map: Path
+    class_number: int
+    data_star: Path
+    model_star: Path
+    optimiser_star: Path
+    maps: tuple[Path, ...]
+    agreement: dict[str, Any] | None
+    symmetry: str
+    verdict: str
+    reliable: bool
+
+
+def make_initial_model(
+    settings: RefinementSettings,
+    particles: ParticleSet,
+    out_dir: str | Path,
+    progress: Progress | None = None,
+    *,
+    symmetry: str = "C1",
+    restarts: int = 6,
+    select: str = "quality",
+    find_symmetry: bool = False,
+    refine_iterations: int = 4,
+    resume: str | Path | None = None,
+) -> InitialModel:
+    """Make an initial model and tell how far it can be trusted.
+
+    Parameters
+    ----------
+    settings : RefinementSettings
+        Of the VDAM run.
+    particles : ParticleSet
+    out_dir : path
+        Folder for all files; made if absent.
+    progress : Progress, optional
+    symmetry : str
+        Point group whose axes are brought into place, and which is applied, after the run.
+    restarts : int
+        Random starts (`contest.hold_contest`).
+    select : str
+        ``quality``: the class with most signal per particle; ``largest``: the one with most particles.
+    find_symmetry : bool
+        Report the point group that the map has.
+    refine_iterations : int
+        EM iterations of two independent halves that refine the chosen class; 0: none, and no check.
+    resume : path, optional
+        Optimiser file to continue from.
+
+    Raises
+    ------
+    UserError
+        If the particles cannot be used with these settings.
+    """
+    folder, told = Path(out_dir), progress or Silent()
+    result, starts = _run(settings, particles, folder, told, restarts, Path(resume) if resume else None)
+    class_number = choose_class(result, select)
+    volume, pixel_size = read_mrc(result.maps[class_number - 1])
+    evidence = Evidence(starts=starts, particle_diameter=settings.particle_diameter)
+    if refine_iterations > 0:
+        volume, fsc, lowpass = refine_by_halves(settings, particles, result, class_number, folder, refine_iterations, told)
+        evidence = replace(evidence, half_fsc=fsc, half_resolution=resolution_at(fsc, HALF_FSC, pixel_size, len(volume)), lowpass=lowpass)
+    evidence = replace(evidence, **_compare_starts(folder, starts, volume, pixel_size))
+    found, score = "C1", None
+    detail = evidence.half_resolution or settings.particle_diameter / HALVES_LOWPASS
+    if symmetry.upper() != "C1":
+        aligned = align_symmetry(volume, pixel_size, symmetry, resolution=detail)
+        volume, found, score = aligned.symmetrised, symmetry.upper(), float(aligned.evidence.score)
+    elif find_symmetry:
+        search = search_symmetry(volume, pixel_size, resolution=detail)
+        found = search.symmetry
+        evidence = replace(evidence, possible_symmetry=search.possible or "")
+    write_volume(folder / MAP_NAME, volume, pixel_size)
+    verdict = judge(replace(evidence, symmetry=found, symmetry_score=score))
+    _write_json(folder / VERDICT_NAME, verdict.as_json(class_number))
+    return InitialModel(
+        folder / MAP_NAME, class_number, result.data_star, result.model_star, result.optimiser_star, result.maps,
+        verdict.agreement, found, verdict.text, verdict.reliable,
+    )  # fmt: skip
+
+
+def _run(
+    settings: RefinementSettings, particles: ParticleSet, folder: Path, progress: Progress, restarts: int, resume: Path | None
+) -> tuple[RefinementResult, list[dict[str, Any]]]:
+    """Do the VDAM run; the winner of the starts is run to the end."""
+    known = folder / STARTS_NAME
+    if resume is not None:
+        starts = json.loads(known.read_text()) if known.is_file() else [{"seed": settings.seed, "log_likelihood": None}]
+        return refine(replace(settings, seed=int(starts[0]["seed"] or 0)), particles, folder, progress, resume=resume), starts
+    if restarts <= 1:
+        return refine(settings, particles, folder, progress), [{"seed": settings.seed, "log_likelihood": None}]
+    winner, all_starts = hold_contest(settings, particles, folder, restarts, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    starts = [_describe(folder, start, number, particles.pixel_size) for number, start in enumerate(all_starts)]
+    _write_json(known, starts)
+    del all_starts
+    return _go_on(replace(settings, seed=winner.seed), particles, folder, winner, progress), starts
+
+
+def _describe(folder: Path, start: Start, number: int, pixel_size: float) -> dict[str, Any]:
+    """Write the largest class of a start, and return what is kept of it."""
+    path = folder / f"initial_model_start{number + 1:02d}.mrc"
+    model = start.state.model
+    write_volume(path, model.references[int(model.pdf_class.argmax())], pixel_size)
+    resolved = start.records[-1]["resolution"] if start.records else None
+    return {"seed": start.seed, "log_likelihood": start.log_likelihood, "resolution": resolved, "map": path.name}
+
+
+def _go_on(settings: RefinementSettings, particles: ParticleSet, folder: Path, winner: Start, progress: Progress) -> RefinementResult:
+    """Run the winner to the last iteration, with its earlier records in front."""
+    log = folder / "run_iterations.jsonl"
+    truncate_iterations(log, 0)
+    for record in winner.records:
+        append_iteration(log, record)
+    run = Refinement(settings, particles, folder, progress)
+    try:
+        return run.proceed(winner.state, None)
+    finally:
+        run.close()
+
+
+def choose_class(result: RefinementResult, select: str) -> int:
+    """Return the number (from 1) of the class that becomes the initial model."""
+    from relion4plugin.files.model3d_star import read_3d_results
+
+    classes = read_3d_results(result.optimiser_star).classes
+    share = classes["distribution"].to_numpy()
+    if select == "largest" or len(share) == 1:
+        return int(share.argmax()) + 1
+    quality = np.where(share >= QUALITY_SHARE / len(share), 1.0 / classes["resolution"].to_numpy(), -np.inf)
+    best = np.flatnonzero(quality >= quality.max() - 1e-12)
+    return int(best[share[best].argmax()]) + 1
+
+
+def refine_by_halves(
+    settings: RefinementSettings, particles: ParticleSet, result: RefinementResult, class_number: int, folder: Path, iterations: int,
+    progress: Progress,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Refine the chosen class by EM with two independent halves that share only its low resolution.
+
+    Returns
+    -------
+    map : float32 (N, N, N)
+        Mean of both halves, each filtered by their correlation.
+    fsc : float64 (N//2+1,)
+    lowpass : float
+        A, from where on the halves are independent.
+    """
+    lowpass = settings.particle_diameter / HALVES_LOWPASS
+    given = read_particles(result.data_star)
+    mine = particles.select(_rows_of_class(particles, given, class_number))
+    halves = replace(
+        settings, algorithm=Algorithm.EM, auto_refine=True, auto_sampling=False, n_classes=1, n_iterations=iterations, tau2_fudge=1.0,
+        reference=str(result.maps[class_number - 1]), initial_lowpass=lowpass, low_resol_join=lowpass, healpix_order=2,
+        auto_local_healpix_order=9, auto_ignore_angles=True, max_significants=HALVES_SIGNIFICANTS, firstiter_cc=False,
+        non_negative=False, center_classes=False,
+    )  # fmt: skip
+    final = refine(halves, mine, folder / REFINE_FOLDER, progress)
+    volumes = [read_mrc(path)[0] for path in (final.half_maps if final.half_maps else final.maps)]
+    records = (folder / REFINE_FOLDER / "run_iterations.jsonl").read_text().splitlines()
+    fsc = np.array(json.loads(records[-1])["fsc"])
+    return np.mean(volumes, axis=0, dtype=np.float32), fsc, lowpass
+
+
+def _rows_of_class(particles: ParticleSet, given: ParticleSet, class_number: int) -> np.ndarray:
+    """Rows of `particles` whose image is assigned to a class in `given`, or all where too few are."""
+    assigned = given.table["rlnImageName"][given.column("rlnClassNumber").astype(int) == class_number]
+    rows = np.flatnonzero(particles.table["rlnImageName"].isin(set(assigned)).to_numpy())
+    return rows if len(rows) >= 20 else np.arange(len(particles))
+
+
+def _compare_starts(folder: Path, starts: list[dict[str, Any]], volume: np.ndarray, pixel_size: float) -> dict[str, Any]:
+    """Align the maps of the other starts onto the result and tell to which resolution each agrees."""
+    found: dict[int, float] = {}
+    best: np.ndarray | None = None
+    for start in starts[1:]:
+        other, _ = read_mrc(folder / start["map"])
+        if not other.any():
+            continue
+        seen = agreement(other, volume, pixel_size, mirror=True)
+        found[start["seed"]] = float(seen.resolution)
+        if best is None or seen.resolution <= min(found.values()):
+            best = seen.fsc
+    return {"agreement": found, "agreement_fsc": () if best is None else tuple(float(v) for v in best)}
+
+
+def _write_json(path: Path, values: Any) -> None:
+    with atomic_path(path) as temporary:
+        Path(temporary).write_text(json.dumps(values, indent=1, allow_nan=False))
