@@ -96,7 +96,7 @@ def settings_of(parameters: InitialModelParameters) -> RefinementSettings:
         non_negative=p.do_solvent,
         inactivity_threshold=0.0,
         symmetry="C1" if p.do_run_C1 else p.sym_name,
-        auto_local_healpix_order=p.max_healpix_order + 1,
+        max_healpix_order=p.max_healpix_order,
         healpix_order=p.healpix_order,
         auto_sampling=True,
         auto_ignore_angles=True,

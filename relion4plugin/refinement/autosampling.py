@@ -129,7 +129,7 @@ def next_state(
     if state.angular_step(settings.oversampling) < ACCURACY_SHARE * accuracy_rotation:
         return replace(state, fine_enough=True)
     reach, step = _next_offsets(state, settings.oversampling, accuracy_translation, pixel_size, changes.offsets)
-    order = state.healpix_order + 1
+    order = min(state.healpix_order + 1, max(settings.max_healpix_order, state.healpix_order))
     if not settings.auto_refine:
         order = state.healpix_order if order >= settings.auto_local_healpix_order else order
         if step > state.offset_step:

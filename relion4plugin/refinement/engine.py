@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from relion4plugin.files.iterations import append_iteration, truncate_iterations
 from relion4plugin.files.particles import ParticleSet
+from relion4plugin.geometry.symmetry import point_group
 from relion4plugin.imaging.masks import soft_disc
 from relion4plugin.progress import Progress, Silent
 from relion4plugin.refinement import accuracy, autosampling, gold_standard, maximise, nuisance, output, resolution, restart, schedules
@@ -80,6 +81,7 @@ class Refinement:
         else:
             flatten = solvent_mask(settings, grid.box, particles.pixel_size)
         self.inputs = Inputs(settings, table, images, ImageSource(table.table, settings.memory_limit), grid, flatten)
+        self.operators = point_group(settings.symmetry) if settings.dimension == 3 else None
         self.expectation = make_expectation(settings, self.inputs.source, images)
 
     def close(self) -> None:
@@ -176,7 +178,7 @@ class Refinement:
             assert result.batch is not None
             store_poses(state.poses, result.batch, result.particles, plan, settings, inputs.pixel_size)
         self._after(state)
-        changes = measure_changes(before, state.poses, rows)
+        changes = measure_changes(before, state.poses, rows, self.operators)
         if state.sampling is not None:
             state.sampling = autosampling.note_changes(state.sampling, changes, inputs.pixel_size, settings.oversampling)
         state.changes = changes

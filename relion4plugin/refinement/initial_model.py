@@ -206,7 +206,7 @@ def refine_by_halves(
     halves = replace(
         settings, algorithm=Algorithm.EM, auto_refine=True, auto_sampling=False, n_classes=1, n_iterations=iterations, tau2_fudge=1.0,
         reference=str(result.maps[class_number - 1]), initial_lowpass=lowpass, low_resol_join=lowpass, healpix_order=2,
-        auto_local_healpix_order=9, auto_ignore_angles=True, max_significants=HALVES_SIGNIFICANTS, firstiter_cc=False,
+        auto_local_healpix_order=settings.max_healpix_order + 1, auto_ignore_angles=True, max_significants=HALVES_SIGNIFICANTS, firstiter_cc=False,
         non_negative=False, center_classes=False,
     )  # fmt: skip
     final = refine(halves, mine, folder / REFINE_FOLDER, progress)

@@ -71,6 +71,7 @@ class RefinementSettings:
     non_negative: bool = False  # clip densities at 0 after each gradient step
     auto_sampling: bool = False  # --auto_sampling (initial model)
     auto_refine: bool = False  # --auto_refine --split_random_halves, gold standard
+    max_healpix_order: int = 9  # coarse order at which automatic sampling stops
     auto_local_healpix_order: int = 4  # --auto_local_healpix_order
     auto_ignore_angles: bool = False  # --auto_ignore_angles
     auto_resol_angles: bool = False  # --auto_resol_angles

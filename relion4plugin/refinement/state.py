@@ -103,11 +103,14 @@ class Changes:
     classes: float  # fraction that changed class
 
 
-def measure_changes(before: Poses, after: Poses, rows: np.ndarray) -> Changes:
-    """Compare the poses of the visited rows."""
+def measure_changes(before: Poses, after: Poses, rows: np.ndarray, operators: np.ndarray | None = None) -> Changes:
+    """Compare the poses of the visited rows; orientations that the point group `operators` (m, 3, 3) makes equal are the same."""
     if not len(rows):
         return Changes(0.0, 0.0, 0.0)
-    turn = angular_distance(euler_to_matrix(*after.angles[rows].T), euler_to_matrix(*before.angles[rows].T))
+    new, old = euler_to_matrix(*after.angles[rows].T), euler_to_matrix(*before.angles[rows].T)
+    turn = angular_distance(new, old)
+    for operator in () if operators is None else operators[1:]:
+        turn = np.minimum(turn, angular_distance(new, old @ operator))
     shift = np.sum((after.offset[rows] - before.offset[rows]) ** 2)
     moved = after.class_number[rows] != before.class_number[rows]
     return Changes(float(turn.mean()), float(np.sqrt(shift / (2 * len(rows)))), float(moved.mean()))
