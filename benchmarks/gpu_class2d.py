@@ -61,7 +61,7 @@ def matmul_rate(xp: Any, size: int) -> float:
 def coarse_operations(settings: RefinementSettings, box: int, pixel_size: float, records: list[dict[str, Any]]) -> float:
     """Operations of all coarse scores of a run."""
     sampling = make_sampling(settings, 0.0)
-    per_component = 4.0 * settings.n_classes * len(sampling.psi_coarse) * len(sampling.shifts_coarse)
+    per_component = 4.0 * settings.n_classes * len(sampling.psi_coarse) * len(sampling.shifts.coarse)
     total = 0.0
     for record in records:
         size = coarse_image_size(settings, box, pixel_size, sampling.psi_step, int(record["current_size"]))

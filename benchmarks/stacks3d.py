@@ -44,6 +44,7 @@ class StackDefinition:
     n_particles: int = 4000
     box_size: int = 64
     snr: float = 0.05
+    noise_colour: float = 0.0  # exponent of the fall of the noise power with frequency; 0: white
     junk_fraction: float = 0.1
     junk_kinds: tuple[str, ...] = JUNK_KINDS
     seed: int = 1
@@ -189,7 +190,8 @@ def _simulate(definition: StackDefinition, model: Path, folder: Path) -> float:
     box = definition.box_size * definition.pixel_size
     spec = SimulationSpec(
         source=str(source), n_particles=definition.n_particles, box_size=definition.box_size, pixel_size=definition.pixel_size,
-        snr=definition.snr, junk_fraction=definition.junk_fraction, junk_kinds=definition.junk_kinds, seed=definition.seed,
+        snr=definition.snr, noise_colour=definition.noise_colour, junk_fraction=definition.junk_fraction,
+        junk_kinds=definition.junk_kinds, seed=definition.seed,
         diameter=min(diameter, box), n_micrographs=definition.n_micrographs,
     )  # fmt: skip
     simulate(spec, folder, Silent())
@@ -204,12 +206,13 @@ def add_stack_options(parser: argparse.ArgumentParser, default: list[str]) -> No
     parser.add_argument("--stacks", nargs="+", default=default, choices=tuple(DEFINITIONS), metavar="STACK", help=f"of {names}")
     parser.add_argument("--n", type=int, default=4000, help="particles of a stack (%(default)s)")
     parser.add_argument("--snr", type=float, default=0.05, help="signal variance over noise variance (%(default)s)")
+    parser.add_argument("--noise-colour", type=float, default=0.0, help="exponent of the fall of the noise power; 0: white (%(default)s)")
 
 
 def chosen_stacks(options: argparse.Namespace, **others: object) -> list[Stack3D]:
     """Stacks that the options name, made where missing; `others` replace fields of their definitions."""
     cache = options.cache or options.out / "stacks"
-    wanted = {"n_particles": options.n, "snr": options.snr} | others
+    wanted = {"n_particles": options.n, "snr": options.snr, "noise_colour": options.noise_colour} | others
     chosen = [dataclasses.replace(DEFINITIONS[name], **wanted) for name in options.stacks]
     return [make_stack(definition, options.models, cache) for definition in chosen]
 

@@ -52,10 +52,9 @@ class ProtR4pInitialModel(RefinementRun, ProtInitialVolume):
 
     def makeModelStep(self, digest: str) -> None:
         """Make the model, from the newest state on disk."""
-        from relion4plugin.refinement.initial_model import make_initial_model
-
         from relion4plugin.jobs.inputs import read_input_particles
         from relion4plugin.jobs.refinement_checks import symmetry_order
+        from relion4plugin.refinement.initial_model import make_initial_model
 
         resume = self._newest_state()
         try:
@@ -69,6 +68,7 @@ class ProtR4pInitialModel(RefinementRun, ProtInitialVolume):
                 restarts=parameters.nr_restarts,
                 select=parameters.select_class,
                 find_symmetry=parameters.find_symmetry and symmetry_order(parameters.sym_name) == 1,
+                refine_iterations=parameters.nr_iter_halves,
                 resume=resume,
             )
         except UserError as error:

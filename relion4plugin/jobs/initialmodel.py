@@ -210,5 +210,6 @@ def needed_bytes(parameters: InitialModelParameters, n_particles: int, box_size:
     """Estimate the size of all files of a run, for the check of free disk space."""
     p = parameters
     writes = p.nr_iter // p.grad_write_iter + 2
-    one_start = writes * (volume_bytes(box_size, p.nr_classes) + 500 * n_particles) + moment_bytes(box_size, p.nr_classes, p.pad)
-    return p.nr_restarts * one_start + volume_bytes(box_size, 1)
+    winner = writes * (volume_bytes(box_size, p.nr_classes) + 500 * n_particles) + moment_bytes(box_size, p.nr_classes, p.pad)
+    halves = (p.nr_iter_halves + 1) * (volume_bytes(box_size, 2) + 500 * n_particles)
+    return winner + halves + volume_bytes(box_size, p.nr_restarts + 1)  # one map of each start, and the result

@@ -43,8 +43,8 @@ class InitialModelParameters:
     )
     nr_restarts: int = parameter(
         6, label="Independent starts", section=OPTIMISATION, short=("--restarts",), minimum=1, maximum=100, relion=False,
-        help="Random starts from different seeds, compared after a quarter and after half of the mini-batches: only the better half, "
-        "and then the best one, goes on. Their agreement tells how far the result can be trusted.",
+        help="Random starts from different seeds, compared half way and at the end of the first phase of the schedule: only the "
+        "better half, and then the best one, goes on. Their agreement tells how far the result can be trusted.",
     )
     nr_iter_halves: int = parameter(
         4, label="Iterations of two halves", section=OPTIMISATION, short=("--refine_iterations",), minimum=0, maximum=50, relion=False,

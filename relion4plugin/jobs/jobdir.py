@@ -25,6 +25,8 @@ _RESULT_PATTERNS = (
     "run_unmasked_classes.mrcs",
     "run_iterations.jsonl",
     "initial_model.*",
+    "initial_model_start*",
+    "halves",
     "report.html",
 )
 
@@ -62,7 +64,10 @@ def prepare_output(out_dir: Path, needed_bytes: int, overwrite: bool, continuing
         raise UserError(f"cannot make the output directory {out_dir}: {error.strerror}") from error
     if overwrite and not continuing:
         for path in present:
-            path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 class JobDirectory:

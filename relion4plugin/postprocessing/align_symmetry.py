@@ -8,10 +8,11 @@ from relion4plugin.errors import UserError
 from relion4plugin.geometry.symmetry import point_group, symmetry_axes
 from relion4plugin.imaging.filters import fsc
 from relion4plugin.imaging.volumes import check_cube, resample_volume, rotate_volume, symmetrise_volume
-from relion4plugin.postprocessing.self_comparison import SelfComparison, search_axes, sharpen_axes
+from relion4plugin.postprocessing.self_comparison import AxisPose, SelfComparison, search_axes, sharpen_axes
 from relion4plugin.postprocessing.symmetry_evidence import Evidence, symmetry_evidence
 
 SMALLEST_BOX = 16  # voxels
+CONVINCING = 0.3  # score from which the first search is believed
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +108,7 @@ def align_symmetry(
         same = np.array(volume, dtype=np.float32)
         return SymmetryAlignment(symmetry, same, same, np.eye(3), np.zeros(3), 0.0, Evidence(1.0, 1.0, 1.0), np.ones(n // 2 + 1))
     comparison = SelfComparison(volume, pixel_size, keep_centre=keep_centre, resolution=resolution)
-    table = comparison.table({fold for fold, _ in symmetry_axes(operators)})
-    pose = sharpen_axes(comparison, operators, search_axes(comparison, operators, table))
+    pose, evidence = _best_axes(comparison, operators)
     shift = -n * (pose.rotation @ (comparison.origin + pose.centre))
     aligned = rotate_volume(volume, pose.rotation, shift)
     average = symmetrise_volume(aligned, operators)
@@ -116,5 +116,16 @@ def align_symmetry(
     cost = float(np.sum((aligned - average) ** 2, dtype=np.float64)) / max(power, 1e-30)
     even = n - n % 2
     curve = np.asarray(fsc(*(resample_volume(map_, pixel_size, even, pixel_size) for map_ in (aligned, average))))
-    evidence = symmetry_evidence(comparison, operators, pose)
     return SymmetryAlignment(symmetry, aligned, average, pose.rotation, shift, cost, evidence, curve)
+
+
+def _best_axes(comparison: SelfComparison, operators: np.ndarray) -> tuple[AxisPose, Evidence]:
+    """Search with the first shells in front; where that finds little, with all shells alike, and keep what has more support."""
+    folds = {fold for fold, _ in symmetry_axes(operators)}
+    found: list[tuple[AxisPose, Evidence]] = []
+    for judge in (comparison, comparison.evenly()):
+        pose = sharpen_axes(judge, operators, search_axes(judge, operators, judge.table(folds)))
+        found.append((pose, symmetry_evidence(judge, operators, pose)))
+        if found[-1][1].score >= CONVINCING:
+            break
+    return max(found, key=lambda pair: (pair[1].score, pair[1].agreement))

@@ -1,5 +1,6 @@
 """Where the axes of a point group lie in a map, found by comparing the map with its own turned copies."""
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -82,6 +83,12 @@ class SelfComparison:
         left, power = (shell_power(fourier.turned(points, np.eye(3)), self.frequencies) for fourier in (self.fourier, whole))
         # where nearly all is in the sphere, as in the first shells of round particles, the rest is noise
         self.broad = np.exp(-((np.arange(self.last_shell + 1) / 6.0) ** 2)) * np.minimum(left / np.maximum(power, 1e-30), 1)
+
+    def evenly(self) -> "SelfComparison":
+        """Return a comparison in which all shells count alike: right where density far from the particle spoils the first ones."""
+        other = copy.copy(self)
+        other.broad = np.where(np.arange(self.last_shell + 1) > 0, 1.0, 0.0)
+        return other
 
     def table(self, folds: Iterable[int]) -> AxisTable:
         """Agreement with copies turned about all axes."""

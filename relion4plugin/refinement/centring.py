@@ -8,14 +8,13 @@ from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.state import Model
 from relion4plugin.refinement.vdam import shift_moments
 
-
 PEAK_SHARE = 0.2  # of the highest value: density below does not count in a map, where solvent fills most of the box
 
 
 def centre_of_mass(reference: np.ndarray) -> np.ndarray:
-    """Centre of mass relative to the box centre in px, (x, y) or (x, y, z), of the positive pixels of an image or the dense voxels of a map.
+    """Centre of mass relative to the box centre in px, (x, y) or (x, y, z).
 
-    Zeros if nothing is positive.
+    Of the positive pixels of an image, or the dense voxels of a map; zeros if nothing is positive.
     """
     floor = PEAK_SHARE * float(reference.max()) if reference.ndim == 3 else 0.0
     positive = np.clip(reference - max(floor, 0.0), 0, None)

@@ -13,7 +13,7 @@ import numpy as np
 
 from relion4plugin.files.particles import ParticleSet
 from relion4plugin.progress import Progress
-from relion4plugin.refinement import initialise, resolution
+from relion4plugin.refinement import initialise, resolution, schedules
 from relion4plugin.refinement.engine import Refinement
 from relion4plugin.refinement.particles import make_batch
 from relion4plugin.refinement.plans import make_plan
@@ -21,8 +21,9 @@ from relion4plugin.refinement.references import forward
 from relion4plugin.refinement.run_state import RunState
 from relion4plugin.refinement.settings import RefinementSettings
 
-ROUNDS = (0.25, 0.5)  # shares of the iterations after which starts are compared
+ROUNDS = (0.5, 1.0)  # shares of the first phase of the schedule after which starts are compared
 MOST_JUDGES = 600  # particles that compare them
+SEED_STEP = 1009  # between the starts of a run: runs with neighbouring seeds share none
 JUDGE_ORDER = 2  # HEALPix order of the comparison
 JUDGE_SHELL = 0.125  # of the box: resolution of the comparison; images reach beyond it by the size increment
 JUDGE_SIGMA_OFFSET = 10.0  # A
@@ -46,18 +47,21 @@ def hold_contest(
     Returns
     -------
     winner : Start
-        After ``ROUNDS[-1]`` of the iterations.
+        At the end of the first phase.
     starts : list of Start
         All, best first; those dropped stand where they were dropped.
     """
-    ends = [max(1, int(share * settings.n_iterations)) for share in ROUNDS]
+    # the last iteration is left to the winner: it visits all particles and writes the files
+    phase = schedules.Phases.of(settings).initial
+    ends = [min(max(1, int(share * phase)), settings.n_iterations - 1) for share in ROUNDS]
     first = Refinement(settings, particles, out_dir, progress)
     try:
-        starts = [Start(settings.seed + number, first.begin(settings.seed + number)) for number in range(n_starts)]
+        seeds = [settings.seed + SEED_STEP * number for number in range(n_starts)]
+        starts = [Start(seed, first.begin(seed)) for seed in seeds]
         alive, dropped = list(starts), list[Start]()
         for number, end in enumerate(ends):
             for start in alive:
-                progress.start(f"start {start.seed - settings.seed + 1} of {n_starts}, to iteration {end}", end - start.state.iteration)
+                progress.start(f"start {seeds.index(start.seed) + 1} of {n_starts}, to iteration {end}", end - start.state.iteration)
                 while start.state.iteration < end:
                     start.records.append(first.step(start.state, start.seed))
                     progress.advance(1)

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.imaging.fourier import shift_phases
 from relion4plugin.refinement.cpu_images import CpuImages, Workspace
 from relion4plugin.refinement.images import ImageModel, ImageSource, make_weights
 from relion4plugin.refinement.kernels import volumes as kernels
 from relion4plugin.refinement.kernels.images import power_per_shell
-from relion4plugin.refinement.orientations import VARIANTS, angles_of, rotation_vectors_to_matrices
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums
 from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.state import Model
 from relion4plugin.refinement.volume_coarse import CoarseSearch, Samples
-from relion4plugin.refinement.volume_pairs import Pairs, expand_children, slice_order
+from relion4plugin.refinement.volume_pairs import Pairs
+from relion4plugin.refinement.volume_posterior import FineSamples, Posterior, orientation_children
 from relion4plugin.refinement.volume_search import VolumeSearchPlan, crop_transforms, uncrop
 
 MAX_LANES = 8
@@ -158,7 +157,7 @@ class VolumeCpuExpectation:
             rows = slice(int(part[first]), int(part[min(first + size, len(part)) - 1]) + 1)
             block = self._prepare(step, batch.part(rows))
             coarse = step.coarse.run(block.batch, block.real, block.imag, block.data_weight, block.norm_weight)
-            children = step.coarse.children * step.plan.shifts.children
+            children = orientation_children(step.plan) * step.plan.shifts.children
             done = 0
             while done < len(block.batch.rows):  # as many particles at once as their fine samples leave room for
                 ends = coarse.start[done + 1 :]
@@ -191,73 +190,23 @@ class VolumeCpuExpectation:
         """Score the children of the significant samples, and sum those that count."""
         plan, sums, n = step.plan, step.sums, len(block.batch.rows)
         out = slice(first, first + n)
-        pairs = expand_children(coarse, step.coarse.children, plan.shifts.children)
-        base, matrices = self._matrices(step, block, pairs)
-        order = slice_order(pairs.grid_class, base, pairs.variant)
+        fine = FineSamples.of(plan, coarse, block.batch.angles)
+        pairs, (base, matrices) = fine.pairs, fine.slices()
         scores = np.empty(len(pairs.sample_shift), np.float32)
         inner = slice(0, plan.count_likelihood)
         kernels.score_pairs(
-            order, pairs.particle, pairs.grid_class, base, pairs.variant, pairs.prior, pairs.sample_start, pairs.sample_shift,
+            fine.order, pairs.particle, pairs.grid_class, base, pairs.variant, pairs.prior, pairs.sample_start, pairs.sample_shift,
             matrices, step.grids, step.kx[inner], step.ky[inner], step.inside[inner], np.float32(plan.padding),
             plan.mirror.index[inner], plan.mirror.conjugate[inner], block.real, block.imag, block.data_weight, block.norm_weight,
             step.phase_real, step.phase_imag, block.batch.offset_prior, plan.shifts.children, plan.correlate, scores,
         )  # fmt: skip
-        weights, log_sum = np.empty_like(scores), np.empty(n)
-        fraction = 1e-6 if plan.correlate else plan.fraction  # by correlation only the best counts
-        kernels.retain(pairs.particle_samples, scores, fraction, weights, sums.pmax[out], log_sum)
-        if plan.correlate:
-            weights[weights > 0] = 1.0
-            sums.pmax[out] = 1.0
+        posterior = Posterior.of(plan, fine, scores, len(step.grids))
+        posterior.store(sums, out, block.batch, self._model.pixel_size)
+        posterior.assign(lane.class_weight, lane.direction_weight)
         sums.n_significant[out] = np.diff(coarse.start)
         constant = self._images.constant(block.batch.rows, block.power, step.model.sigma2_noise, plan.count_likelihood)
-        sums.log_likelihood[out] = log_sum - constant
-        pair_weight = np.add.reduceat(weights, pairs.sample_start[:-1]).astype(np.float64)
-        self._best(step, block, pairs, weights, pair_weight, base, matrices, out)
-        self._assign(step, lane, pairs, pair_weight, coarse)
-        used = order[pair_weight[order] > 0]
-        self._sum(step, lane, block, pairs, base, matrices, used, weights, out)
-
-    def _matrices(self, step: _Step, block: _Block, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slice of each pair (pairs,) and the rotation matrices of all slices, float32."""
-        plan = step.plan
-        if plan.grid is not None:
-            unique, base = np.unique(pairs.child, return_inverse=True)
-            return base.astype(np.int32), plan.grid.child_matrices(unique).astype(np.float32)
-        assert plan.lattice is not None
-        key = pairs.particle.astype(np.int64) * len(plan.lattice.child_vectors) + pairs.child
-        unique, base = np.unique(key, return_inverse=True)
-        particle, child = np.divmod(unique, len(plan.lattice.child_vectors))
-        poses = euler_to_matrix(*block.batch.angles.T)
-        matrices = rotation_vectors_to_matrices(plan.lattice.child_vectors)[child] @ poses[particle]
-        return base.astype(np.int32), matrices.astype(np.float32)
-
-    def _best(
-        self, step: _Step, block: _Block, pairs: Pairs, weights: np.ndarray, pair_weight: np.ndarray, base: np.ndarray,
-        matrices: np.ndarray, out: slice,
-    ) -> None:  # fmt: skip
-        """Store each particle's most probable class (summed over poses) and the best pose in it."""
-        n, n_classes, sums = len(block.batch.rows), len(step.grids), step.sums
-        by_class = np.zeros((n, n_classes))
-        np.add.at(by_class, (pairs.particle, pairs.grid_class), pair_weight)
-        best = by_class.argmax(axis=1)
-        top = np.zeros(n, np.int64)
-        kernels.best_samples(
-            pairs.particle, pairs.grid_class, best, pairs.sample_start, pairs.sample_shift, weights, top, sums.best_shift[out]
-        )
-        sums.best_class[out] = best
-        sums.weight[out] = by_class.sum(axis=1)
-        sums.best_angles[out] = angles_of(VARIANTS[pairs.variant[top]] @ matrices[base[top]].astype(np.float64))
-        distance = np.sum((block.batch.offset_centre[:, None] + step.plan.shifts.fine * self._model.pixel_size) ** 2, axis=2)
-        owner = np.repeat(pairs.particle, np.diff(pairs.sample_start))
-        sums.offset_power[out] = np.bincount(owner, weights * distance[owner, pairs.sample_shift], minlength=n)
-
-    def _assign(self, step: _Step, lane: _Lane, pairs: Pairs, pair_weight: np.ndarray, coarse: Samples) -> None:
-        """Add the retained weights to classes and directions."""
-        lane.class_weight += np.bincount(pairs.grid_class, pair_weight, minlength=len(lane.class_weight))
-        grid = step.plan.grid
-        if grid is not None:
-            direction = grid.direction_of(pairs.child // grid.children, pairs.variant)
-            np.add.at(lane.direction_weight, (pairs.grid_class, direction), pair_weight)
+        sums.log_likelihood[out] = posterior.log_sum - constant
+        self._sum(step, lane, block, pairs, base, matrices, posterior.used(), posterior.weights, out)
 
     def _sum(
         self, step: _Step, lane: _Lane, block: _Block, pairs: Pairs, base: np.ndarray, matrices: np.ndarray, used: np.ndarray,

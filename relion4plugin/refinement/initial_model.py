@@ -21,6 +21,7 @@ from relion4plugin.refinement.engine import Refinement, refine
 from relion4plugin.refinement.initial_verdict import Evidence, judge
 from relion4plugin.refinement.output import RefinementResult
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
+from relion4plugin.refinement.start import MIN_PER_HALF
 
 MAP_NAME, VERDICT_NAME, STARTS_NAME = "initial_model.mrc", "initial_model.json", "initial_model_starts.json"
 REFINE_FOLDER = "halves"  # of the check by independent halves
@@ -97,7 +98,7 @@ def make_initial_model(
     find_symmetry : bool
         Report the point group that the map has.
     refine_iterations : int
-        EM iterations of two independent halves that refine the chosen class; 0: none, and no check.
+        EM iterations of two independent halves that refine the chosen class; 0, or fewer than 20 particles: none, and no check.
     resume : path, optional
         Optimiser file to continue from.
 
@@ -111,7 +112,7 @@ def make_initial_model(
     class_number = choose_class(result, select)
     volume, pixel_size = read_mrc(result.maps[class_number - 1])
     evidence = Evidence(starts=starts, particle_diameter=settings.particle_diameter)
-    if refine_iterations > 0:
+    if refine_iterations > 0 and len(particles) >= 2 * MIN_PER_HALF:
         volume, fsc, lowpass = refine_by_halves(settings, particles, result, class_number, folder, refine_iterations, told)
         evidence = replace(evidence, half_fsc=fsc, half_resolution=resolution_at(fsc, HALF_FSC, pixel_size, len(volume)), lowpass=lowpass)
     evidence = replace(evidence, **_compare_starts(folder, starts, volume, pixel_size))
@@ -206,11 +207,12 @@ def refine_by_halves(
     halves = replace(
         settings, algorithm=Algorithm.EM, auto_refine=True, auto_sampling=False, n_classes=1, n_iterations=iterations, tau2_fudge=1.0,
         reference=str(result.maps[class_number - 1]), initial_lowpass=lowpass, low_resol_join=lowpass, healpix_order=2,
-        auto_local_healpix_order=settings.max_healpix_order + 1, auto_ignore_angles=True, max_significants=HALVES_SIGNIFICANTS, firstiter_cc=False,
-        non_negative=False, center_classes=False,
+        auto_local_healpix_order=settings.max_healpix_order + 1, auto_ignore_angles=True, max_significants=HALVES_SIGNIFICANTS,
+        firstiter_cc=False, non_negative=False, center_classes=False,
     )  # fmt: skip
     final = refine(halves, mine, folder / REFINE_FOLDER, progress)
-    volumes = [read_mrc(path)[0] for path in (final.half_maps if final.half_maps else final.maps)]
+    # once converged, one map holds both halves, and theirs are not filtered
+    volumes = [read_mrc(path)[0] for path in (final.maps if final.finished else final.half_maps)]
     records = (folder / REFINE_FOLDER / "run_iterations.jsonl").read_text().splitlines()
     fsc = np.array(json.loads(records[-1])["fsc"])
     return np.mean(volumes, axis=0, dtype=np.float32), fsc, lowpass
@@ -220,7 +222,7 @@ def _rows_of_class(particles: ParticleSet, given: ParticleSet, class_number: int
     """Rows of `particles` whose image is assigned to a class in `given`, or all where too few are."""
     assigned = given.table["rlnImageName"][given.column("rlnClassNumber").astype(int) == class_number]
     rows = np.flatnonzero(particles.table["rlnImageName"].isin(set(assigned)).to_numpy())
-    return rows if len(rows) >= 20 else np.arange(len(particles))
+    return rows if len(rows) >= 2 * MIN_PER_HALF else np.arange(len(particles))
 
 
 def _compare_starts(folder: Path, starts: list[dict[str, Any]], volume: np.ndarray, pixel_size: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-HALVES_GAIN = 0.85  # a structure is resolved by independent halves to this share of the low-pass they started from
+HALVES_GAIN = 0.65  # a structure is resolved by independent halves to this share of the low-pass they started from
 AGREEMENT_SHARE = 0.3  # of the particle's diameter: starts that agree to a finer resolution found the same structure
 
 

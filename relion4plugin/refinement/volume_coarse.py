@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from relion4plugin.geometry.euler import euler_to_matrix
+from relion4plugin.refinement.coarse_samples import LOWEST, list_samples, log_prior
 from relion4plugin.refinement.cpu_images import Workspace
 from relion4plugin.refinement.kernels import volumes as kernels
 from relion4plugin.refinement.kernels.images import shifted_rows
@@ -16,7 +17,6 @@ from relion4plugin.refinement.volume_search import VolumeSearchPlan
 
 TILE = 768  # slices whose four products with a chunk of images stay in the cache
 SCORES = 2**24  # scores of a chunk of particles kept at once
-LOWEST = np.float32(-1e30)  # log of a prior that is zero; finite, so that fast arithmetic stays defined
 
 
 class CoarseSearch:
@@ -29,7 +29,7 @@ class CoarseSearch:
         self._kx, self._ky = plan.pixels.kx[:count], plan.pixels.ky[:count]
         self._inside = (self._kx**2 + self._ky**2 <= (plan.coarse_size // 2) ** 2).astype(np.float32)
         self._phase_real, self._phase_imag = (np.ascontiguousarray(part) for part in (plan.phases_coarse.real, plan.phases_coarse.imag))
-        self._prior = self._log_prior()
+        self._prior = log_prior(plan, model)
         if plan.grid is not None:
             self._matrices = plan.grid.slice_matrices().astype(np.float32)
             self._tiles = [slice(f, min(f + TILE, plan.grid.n_slices)) for f in range(0, plan.grid.n_slices, TILE)]
@@ -39,27 +39,6 @@ class CoarseSearch:
             if fits:
                 jobs = [(k, tile) for k in range(len(grids)) for tile in self._tiles]
                 self._kept = dict(zip(jobs_keys(jobs), pool.map(lambda job: self._cut(*job), jobs), strict=True))
-
-    @property
-    def children(self) -> int:
-        """Fine orientations of a coarse one."""
-        plan = self._plan
-        if plan.grid is not None:
-            return plan.grid.children
-        assert plan.lattice is not None
-        return plan.lattice.children
-
-    def _log_prior(self) -> np.ndarray:
-        """Log prior of class and orientation: float32 (K, 2, F) of a grid (front, back), (K, L) of a lattice."""
-        plan, model = self._plan, self._model
-        log_class = np.maximum(model.log_class, LOWEST)
-        if plan.grid is None:
-            assert plan.lattice is not None
-            return log_class[:, None] + plan.lattice.log_prior()
-        with np.errstate(divide="ignore"):
-            directions = np.maximum(np.log(model.pdf_direction).astype(np.float32), LOWEST)
-        directions = directions.reshape(model.n_classes, 2, -1)
-        return np.repeat(directions, plan.grid.half_turn, axis=2)
 
     def _cut(self, k: int, tile: slice) -> tuple[np.ndarray, ...]:
         """Cut the slices of a tile of one class, folded into four parts (F', width), and their power folded into two."""
@@ -96,9 +75,9 @@ class CoarseSearch:
             rows = slice(first, min(first + chunk, n))
             images = (real[rows], imag[rows], data_weight[rows], norm_weight[rows])
             scores, best = (self._global if self._plan.grid is not None else self._local)(batch.part(rows), *images)
-            found.append(self._select(scores.reshape(len(scores), -1), best))
-        start = np.concatenate([[0], np.cumsum(np.concatenate([values[0] for values in found]))])
-        return Samples(start, *(np.concatenate([values[j] for values in found]) for j in range(1, 6)))
+            particle, *sample = self._select(scores.reshape(len(scores), -1), best)
+            found.append((particle + first, *sample))
+        return list_samples(tuple(np.concatenate([values[j] for values in found]) for j in range(5)), self._prior, n)
 
     @property
     def _samples_per_shift(self) -> int:
@@ -109,25 +88,15 @@ class CoarseSearch:
         return len(self._grids) * len(plan.lattice.vectors)
 
     def _select(self, scores: np.ndarray, maxima: np.ndarray) -> tuple[np.ndarray, ...]:
-        """List the significant samples of some particles: their number, then class, slice, variant, shift and prior."""
-        plan, n_classes = self._plan, len(self._grids)
+        """Find the significant samples of some particles: particle, shift, variant, class and slice or lattice point."""
+        plan, n_classes, width = self._plan, len(self._grids), self._prior.shape[2]
         fraction, cap = (plan.fraction, plan.max_significants) if not plan.correlate else (1.0, 1)
         start, index = kernels.keep_significant(scores, maxima, fraction, cap, self._work.take("room", scores.shape[1]))
-        particle = np.repeat(np.arange(len(scores)), np.diff(start))
+        particle, n_shifts = np.repeat(np.arange(len(scores)), np.diff(start)), len(plan.shifts.coarse)
         if plan.grid is not None:
-            width = plan.grid.n_slices
-            shift, rest = np.divmod(index, 4 * n_classes * width)
-            variant, rest = np.divmod(rest, n_classes * width)
-            k, coarse = np.divmod(rest, width)
-            prior = self._prior[k, variant >> 1, coarse]
-        else:
-            k, rest = np.divmod(index, self._prior.shape[1] * len(plan.shifts.coarse))
-            coarse, shift = np.divmod(rest, len(plan.shifts.coarse))
-            variant = np.zeros(len(index), np.int64)
-            prior = self._prior[k, coarse]
-        order = np.lexsort((shift, variant, coarse, k, particle))
-        values = ((k, np.int32), (coarse, np.int32), (variant, np.int8), (shift, np.int32), (prior, np.float32))
-        return np.diff(start), *(value[order].astype(kind) for value, kind in values)
+            return particle, *np.unravel_index(index, (n_shifts, 4, n_classes, width))
+        k, point, shift = np.unravel_index(index, (n_classes, width, n_shifts))
+        return particle, shift, np.zeros(len(index), np.int64), k, point
 
     def _global(
         self, batch: Batch, real: np.ndarray, imag: np.ndarray, data_weight: np.ndarray, norm_weight: np.ndarray
@@ -178,7 +147,7 @@ class CoarseSearch:
         mirror = plan.mirror_coarse
         kernels.score_pairs(
             np.arange(len(particle)), particle, k, particle * np.int32(n_points) + point, np.zeros(len(particle), np.int8),
-            self._prior[k, point], start, shift, matrices, self._grids, self._kx, self._ky, self._inside, np.float32(plan.padding),
+            self._prior[k, 0, point], start, shift, matrices, self._grids, self._kx, self._ky, self._inside, np.float32(plan.padding),
             mirror.index, mirror.conjugate, real, imag, data_weight, norm_weight, self._phase_real, self._phase_imag,
             batch.offset_prior, 1, plan.correlate, scores.reshape(-1),
         )  # fmt: skip

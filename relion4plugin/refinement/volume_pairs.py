@@ -104,8 +104,3 @@ def expand_children(samples: Samples, children: int, shift_children: int) -> Pai
         samples.start * (children * shift_children),
     )
 
-
-def slice_order(grid_class: np.ndarray, base: np.ndarray, variant: np.ndarray) -> np.ndarray:
-    """Return the order of pairs by class, slice and variant; particles stay in order inside, int64."""
-    key = (grid_class.astype(np.int64) * (int(base.max(initial=0)) + 1) + base) * 4 + variant
-    return np.argsort(key, kind="stable")

@@ -29,6 +29,7 @@ class FineSamples:
     plan: VolumeSearchPlan
     pairs: Pairs
     angles: np.ndarray  # float64 (n, 3), deg, poses of the particles
+    orientation: np.ndarray  # int64 (pairs,), equal where the slice is, whatever the class and variant
     slice_key: np.ndarray  # int64 (pairs,), equal where class, orientation and variant are
     order: np.ndarray  # int64 (pairs,), by slice
 
@@ -36,18 +37,26 @@ class FineSamples:
     def of(cls, plan: VolumeSearchPlan, coarse: Samples, angles: np.ndarray) -> "FineSamples":
         """Expand significant coarse samples; `angles` are the poses about which a lattice lies."""
         pairs = expand_children(coarse, orientation_children(plan), plan.shifts.children)
-        orientation = pairs.child
+        orientation = pairs.child.astype(np.int64)
         if plan.lattice is not None:
             orientation = pairs.particle.astype(np.int64) * len(plan.lattice.child_vectors) + pairs.child
         width = int(orientation.max(initial=0)) + 1
         key = (pairs.grid_class.astype(np.int64) * width + orientation) * 4 + pairs.variant
-        return cls(plan, pairs, angles, key, np.argsort(key, kind="stable"))
+        return cls(plan, pairs, angles, orientation, key, np.argsort(key, kind="stable"))
 
     def matrices_of(self, chosen: np.ndarray) -> np.ndarray:
         """Rotation matrices of pairs (c,), float64 (c, 3, 3)."""
+        return VARIANTS[self.pairs.variant[chosen]] @ self._slice_matrices(chosen)
+
+    def slices(self) -> tuple[np.ndarray, np.ndarray]:
+        """Number the slices: that of each pair, int32 (pairs,), and their rotation matrices as variant 0, float32 (S, 3, 3)."""
+        _, first, number = np.unique(self.orientation, return_index=True, return_inverse=True)
+        return number.astype(np.int32), self._slice_matrices(first).astype(np.float32)
+
+    def _slice_matrices(self, chosen: np.ndarray) -> np.ndarray:
         pairs, plan = self.pairs, self.plan
         if plan.grid is not None:
-            return VARIANTS[pairs.variant[chosen]] @ plan.grid.child_matrices(pairs.child[chosen])
+            return plan.grid.child_matrices(pairs.child[chosen])
         assert plan.lattice is not None
         turns = rotation_vectors_to_matrices(plan.lattice.child_vectors[pairs.child[chosen]])
         return turns @ euler_to_matrix(*self.angles[pairs.particle[chosen]].T)

@@ -135,7 +135,7 @@ def _caption(text: str) -> str:
 def verdict_section(run: Run3D, verdict: Verdict) -> str:
     """The verdict on an initial model: in words, its figures, the restarts and their agreement, and the evidence."""
     figures = [
-        figure("Reliable", "yes" if verdict.reliable else "no", "by the agreement of restarts" if verdict.restarts else ""),
+        figure("Reliable", "yes" if verdict.reliable else "no", "by independent halves and restarts" if verdict.restarts else ""),
         figure("Symmetry", verdict.symmetry, "" if verdict.symmetry_score is None else f"score {verdict.symmetry_score:.3g}"),
     ]
     if verdict.selected_class is not None:

@@ -92,8 +92,11 @@ class ModelMaker:
     def __init__(self) -> None:
         self.calls = []
 
-    def __call__(self, settings, particles, out_dir, progress, *, symmetry, restarts, select, find_symmetry, resume):
-        given = {"symmetry": symmetry, "restarts": restarts, "select": select, "find": find_symmetry, "resume": resume}
+    def __call__(self, settings, particles, out_dir, progress, *, symmetry, restarts, select, find_symmetry, refine_iterations, resume):
+        given = {
+            "symmetry": symmetry, "restarts": restarts, "select": select, "find": find_symmetry, "refine_iterations": refine_iterations,
+            "resume": resume,
+        }  # fmt: skip
         self.calls.append((settings, given))
         write_map(out_dir / "initial_model.mrc")
         root = f"run_it{settings.n_iterations:03d}"

@@ -26,8 +26,9 @@ def test_defaults_are_relions():
 def test_settings_of_the_defaults():
     assert settings_of(InitialModelParameters()) == RefinementSettings(
         dimension=3, algorithm=Algorithm.VDAM, n_classes=1, n_iterations=200, tau2_fudge=4.0, norm_correction=False,
-        scale_correction=False, center_classes=False, inactivity_threshold=0.0, padding=1, auto_sampling=True, auto_ignore_angles=True,
-        healpix_order=1, offset_range=6.0, offset_step=2.0, symmetry="C1",
+        scale_correction=False, center_classes=True, non_negative=True, inactivity_threshold=0.0, padding=1, auto_sampling=True,
+        auto_ignore_angles=True, healpix_order=1, max_healpix_order=2, offset_range=6.0, offset_step=2.0, adaptive_fraction=0.9,
+        symmetry="C1",
     )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_symmetry_is_imposed_only_where_asked():
 
 def test_every_parameter_reaches_engine_or_model_maker():
     base = InitialModelParameters(do_run_C1=False)
-    elsewhere = ("fn_img", "fn_cont", "gpu_ids", "nr_restarts", "select_class", "find_symmetry")
+    elsewhere = ("fn_img", "fn_cont", "gpu_ids", "nr_restarts", "nr_iter_halves", "select_class", "find_symmetry")
     same = []
     for field in fields_of(InitialModelParameters):
         value = "D2" if field.type is str else field.default + 1
@@ -122,11 +123,15 @@ def maker(monkeypatch) -> ModelMaker:
 
 
 def test_a_run_passes_everything_on_and_names_its_findings(project, maker):
-    p = InitialModelParameters(fn_img="particles.star", nr_classes=2, nr_iter=10, sym_name="D2", nr_restarts=4, select_class="largest")
+    p = InitialModelParameters(
+        fn_img="particles.star", nr_classes=2, nr_iter=10, sym_name="D2", nr_restarts=4, nr_iter_halves=3, select_class="largest"
+    )
     outputs = initialmodel.run(p, Path("InitialModel/job015"), Silent())
     settings, given = maker.calls[0]
     assert settings == settings_of(p)
-    assert given == {"symmetry": "D2", "restarts": 4, "select": "largest", "find": False, "resume": None}
+    assert given == {
+        "symmetry": "D2", "restarts": 4, "select": "largest", "find": False, "refine_iterations": 3, "resume": None,
+    }  # fmt: skip
     assert outputs.map == Path("InitialModel/job015/initial_model.mrc")
     assert (outputs.class_number, outputs.reliable, len(outputs.maps), outputs.agreement["resolution"]) == (1, True, 2, 18.5)
     edges = read_star("InitialModel/job015/job_pipeline.star")["pipeline_output_edges"]["rlnPipeLineEdgeToNode"]
@@ -152,6 +157,24 @@ def test_an_initial_model_is_not_overwritten(project, maker):
     assert len(maker.calls) == 1
 
 
+@pytest.mark.parametrize("name", ["initial_model_start01.mrc", "initial_model_starts.json", "initial_model.json", "halves"])
+def test_everything_an_initial_model_leaves_counts_as_results(project, maker, name):
+    p = InitialModelParameters(fn_img="particles.star", nr_iter=10)
+    path = Path("out") / name
+    path.parent.mkdir()
+    if path.suffix:
+        path.write_text("mine")
+    else:
+        path.mkdir()
+        (path / "run_it001_half1_class001.mrc").write_text("mine")
+    (path.parent / "notes").mkdir()
+    with pytest.raises(UserError, match="results of an earlier run"):
+        initialmodel.run(p, Path("out"), Silent())
+    assert path.exists()
+    initialmodel.run(p, Path("out"), Silent(), overwrite=True)
+    assert not path.exists() and (path.parent / "notes").is_dir()
+
+
 def test_a_run_is_continued(project, maker):
     p = InitialModelParameters(fn_img="particles.star", nr_iter=10)
     initialmodel.run(p, Path("out"), Silent())
@@ -165,8 +188,11 @@ def test_more_classes_than_particles_are_refused(project, maker):
         initialmodel.run(InitialModelParameters(fn_img="particles.star", nr_classes=7), Path("out"), Silent())
 
 
-def test_the_estimate_of_disk_space_grows_with_the_starts():
-    p = InitialModelParameters(nr_classes=2, nr_restarts=1)
+def test_the_estimate_of_disk_space_counts_starts_and_halves():
+    p = InitialModelParameters(nr_classes=2, nr_restarts=1, nr_iter_halves=0)
+    volume = 64**3 * 4
     one = initialmodel.needed_bytes(p, 1000, 64)
-    assert 22 * 2 * 64**3 * 4 < one < 2**30
-    assert initialmodel.needed_bytes(dataclasses.replace(p, nr_restarts=5), 1000, 64) > 4 * one
+    assert 22 * 2 * volume < one < 2**30
+    # of a start that is dropped one map stays, of each iteration of the halves two
+    assert 4 * volume <= initialmodel.needed_bytes(dataclasses.replace(p, nr_restarts=5), 1000, 64) - one < 8 * volume
+    assert 6 * volume <= initialmodel.needed_bytes(dataclasses.replace(p, nr_iter_halves=3), 1000, 64) - one < 20 * volume

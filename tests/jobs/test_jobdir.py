@@ -106,6 +106,19 @@ def test_results_are_not_overwritten(tmp_path):
     assert not result.exists() and other.read_text() == "mine"
 
 
+def test_folders_of_results_go_and_what_a_link_points_to_stays(tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / "halves" / "deeper").mkdir(parents=True)
+    (out / "halves" / "deeper" / "map.mrc").write_text("old")
+    prepare_output(out, 1, overwrite=True, continuing=False)
+    assert not (out / "halves").exists()
+    elsewhere.mkdir()
+    (elsewhere / "map.mrc").write_text("precious")
+    (out / "halves").symlink_to(elsewhere)
+    prepare_output(out, 1, overwrite=True, continuing=False)
+    assert not (out / "halves").is_symlink() and (elsewhere / "map.mrc").read_text() == "precious"
+
+
 def test_a_full_disk_is_found_before_computing(tmp_path):
     needed = shutil.disk_usage(tmp_path).total * 2
     with pytest.raises(UserError, match="GiB free but the run may write"):

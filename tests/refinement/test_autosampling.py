@@ -158,6 +158,19 @@ def test_initial_model_stays_below_the_order_of_local_searches():
     assert coarse.iterations_without_changes == 0
 
 
+def test_sampling_stops_at_the_finest_order_asked_for():
+    coarse = replace(GLOBAL, healpix_order=2)
+    still = decide(coarse, replace(INITIAL, max_healpix_order=2))
+    assert still.healpix_order == 2
+    assert still.offset_step < coarse.offset_step  # shifts go on
+    assert decide(coarse, replace(INITIAL, max_healpix_order=3)).healpix_order == 3
+    assert decide(replace(GLOBAL, healpix_order=3), replace(INITIAL, max_healpix_order=2)).healpix_order == 3  # never coarser
+    assert decide(coarse, replace(REFINE, max_healpix_order=2)).healpix_order == 2
+    # a grid that can change no more is left as it is, with what was counted in it
+    done = replace(coarse, offset_range=0.75, offset_step=0.5)
+    assert decide(done, replace(INITIAL, max_healpix_order=2), changes=Changes(1.0, 0.2, 0.0)) == done
+
+
 def test_auto_refine_turns_to_local_searches():
     third = decide(replace(GLOBAL, healpix_order=2), REFINE)
     assert (third.healpix_order, third.local, third.sigma_angles) == (3, False, 0.0)

@@ -132,6 +132,7 @@ class Sums:
         self.particles = type("Particles", (), {**zeros, **values})
         self.class_weight = values.get("class_weight", np.array([n, 0.0]))
         self.noise_power = values.get("noise_power", np.ones((2, BOX // 2 + 1)))
+        self.direction_weight = values.get("direction_weight", np.zeros((0, 0)))
 
 
 class Rows:

@@ -144,7 +144,7 @@ def start_map(folder: Path) -> str:
 
 
 RUNS = {
-    "initial": initial(n_iterations=21, ini_subset=30, fin_subset=50, healpix_order=0, threads=2, seed=3, symmetry="C1", write_every=3),
+    "initial": initial(n_iterations=21, ini_subset=30, fin_subset=50, healpix_order=0, threads=2, seed=4, symmetry="C1", write_every=3),
     "classes": initial(
         algorithm=Algorithm.EM, n_iterations=3, healpix_order=0, auto_sampling=False, threads=2, seed=3, symmetry="C1", padding=2,
         reference="given",

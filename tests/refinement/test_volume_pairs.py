@@ -7,7 +7,7 @@ from relion4plugin.geometry.euler import angular_distance, euler_to_matrix, rand
 from relion4plugin.refinement.orientations import VARIANTS, angles_of, make_global_grid, make_local_lattice
 from relion4plugin.refinement.pixels import PixelList
 from relion4plugin.refinement.sampling import make_shifts
-from relion4plugin.refinement.volume_pairs import Samples, expand_children, slice_order
+from relion4plugin.refinement.volume_pairs import Samples, expand_children
 from relion4plugin.refinement.volume_posterior import FineSamples, Posterior, orientation_children
 from relion4plugin.refinement.volume_search import make_volume_plan
 
@@ -65,14 +65,6 @@ def test_samples_of_some_particles(rng):
     rows = slice(samples.start[1], samples.start[3])
     for name in ("grid_class", "coarse", "variant", "shift", "prior"):
         np.testing.assert_array_equal(getattr(part, name), getattr(samples, name)[rows])
-
-
-def test_order_of_slices(rng):
-    grid_class, base, variant = rng.integers(0, 3, 200), rng.integers(0, 9, 200), rng.integers(0, 4, 200)
-    order = slice_order(grid_class.astype(np.int32), base.astype(np.int32), variant.astype(np.int8))
-    expected = sorted(range(200), key=lambda j: (grid_class[j], base[j], variant[j], j))
-    np.testing.assert_array_equal(order, expected)
-    assert len(slice_order(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8))) == 0
 
 
 def make_plan(grid, lattice, correlate=False):

@@ -125,13 +125,16 @@ class TestInitialModel(Refinement3D):
         from relion4plugin.files.initial_model import read_verdict
 
         source = import_projections(self.project, self.volume, N, PIXEL)
-        run = self.launch(self.new_run("ProtR4pInitialModel", source, nr_iter=6, nr_restarts=2, nr_classes=2))
+        run = self.launch(self.new_run("ProtR4pInitialModel", source, nr_iter=6, nr_restarts=2, nr_classes=2, nr_iter_halves=2))
         verdict = read_verdict(run.runFolder())
         self.assertEqual(run.summary(), [verdict.text])
         self.assertEqual(run.outputVolume.getDim(), (BOX, BOX, BOX))
         self.assertEqual(run.outputVolumes.getSize(), 2)
         self.assertEqual(sum(item.getSize() for item in run.outputClasses.iterItems()), N)
         self.assertEqual(len(verdict.restarts), 2)
+        halves = run.runFolder() / "halves"
+        self.assertTrue((halves / "run_it002_half1_model.star").is_file())
+        self.assertFalse((halves / "run_it003_half1_model.star").exists())
         (maps,) = self.viewer(run)._getVisualizeDict()["displayMaps"]()
         self.assertEqual(maps.figure.axes[0].get_ylabel(), "initial model")
 
