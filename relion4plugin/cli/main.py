@@ -24,7 +24,7 @@ COMMANDS = {
     "postprocess": ("postprocess", "resolution and sharpened map from two half maps"),
     "localres": ("localres", "local resolution and locally filtered map"),
     "symmetry": ("symmetry", "align a map to its symmetry axes, or find its point group"),
-    "report": ("report", "one HTML file about a 2D classification"),
+    "report": ("report", "one HTML file about a 2D or 3D run"),
     "reference": ("reference", "write the reference pages of all options"),
 }
 

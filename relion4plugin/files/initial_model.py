@@ -42,7 +42,7 @@ class Verdict:
     text : str
         In words.
     reliable : bool
-        Whether a structure was found that independent restarts agree on.
+        Whether independent halves of the particles, or else independent starts, agree on a structure.
     symmetry : str
         Point group applied.
     symmetry_score : float or None
@@ -51,6 +51,8 @@ class Verdict:
     restarts : tuple of Restart
     agreement_fsc : tuple of float
         FSC of the chosen map with the best other restart, per shell from 0; empty without restarts.
+    half_fsc : tuple of float
+        FSC of the independent halves that refined it, per shell from 0; empty where none did.
     evidence : mapping
         Name to figure or text.
     """
@@ -62,6 +64,7 @@ class Verdict:
     selected_class: int | None
     restarts: tuple[Restart, ...]
     agreement_fsc: tuple[float, ...]
+    half_fsc: tuple[float, ...]
     evidence: Mapping[str, Any]
 
 
@@ -86,6 +89,7 @@ def read_verdict(folder: str | os.PathLike[str]) -> Verdict | None:
             selected_class=None if values.get("selected_class") is None else int(values["selected_class"]),
             restarts=tuple(_restart(one) for one in values.get("restarts") or ()),
             agreement_fsc=tuple(float(v) for v in values.get("agreement_fsc") or ()),
+            half_fsc=tuple(float(v) for v in values.get("half_fsc") or ()),
             evidence=dict(values.get("evidence") or {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

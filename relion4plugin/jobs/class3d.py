@@ -112,6 +112,7 @@ def settings_of(parameters: Class3DParameters) -> RefinementSettings:
         algorithm=Algorithm.VDAM if p.do_grad else Algorithm.EM,
         n_iterations=n_iterations(p),
         center_classes=False,
+        inactivity_threshold=0.0,  # classes are replaced in 2D only
         skip_align=not p.dont_skip_align,
         padding=1 if p.do_pad1 else 2,
         symmetry=p.sym_name,

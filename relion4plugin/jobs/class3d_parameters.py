@@ -63,7 +63,6 @@ class Class3DParameters:
     flatten_solvent: bool = shared("flatten_solvent")
     do_norm: bool = shared("do_norm")
     do_scale: bool = shared("do_scale")
-    class_inactivity_threshold: float = shared("class_inactivity_threshold")
     grad_write_iter: int = shared("grad_write_iter")
     grad_stepsize: float = shared("grad_stepsize")
     mu: float = shared("mu")

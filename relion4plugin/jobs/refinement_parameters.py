@@ -146,7 +146,7 @@ _SHARED: dict[str, Callable[..., Any]] = {
     ),
     "maxsig": partial(
         _advanced, default=-1, label="Most fine orientations", section=SAMPLING, option="--maxsig", minimum=-1,
-        help="Upper limit of coarse poses searched finely per particle; -1 means 5 per class for VDAM and no limit for EM.",
+        help="Upper limit of coarse poses searched finely per particle; -1 means 5 per class (100 in 3D) for VDAM and no limit for EM.",
     ),
     "perturb": partial(
         _advanced, default=0.5, label="Random perturbation", section=SAMPLING, option="--perturb", minimum=0.0, maximum=1.0,
@@ -207,7 +207,7 @@ _SHARED: dict[str, Callable[..., Any]] = {
     ),
     "grad_stepsize": partial(
         _advanced, default=-1.0, label="Step size", section=VDAM, option="--grad_stepsize", minimum=-1.0, maximum=1.0,
-        help="Final step size of the gradient; larger moves faster and less surely, -1 takes 0.3.",
+        help="Final step size of the gradient; larger moves faster and less surely, -1 takes 0.3, for initial models 0.5.",
     ),
     "mu": partial(
         _advanced, default=0.9, label="Momentum", section=VDAM, option="--mu", minimum=0.0, maximum=1.0,

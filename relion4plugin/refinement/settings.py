@@ -42,7 +42,7 @@ class RefinementSettings:
     offset_step: float = 2.0  # --offset_step, px of the particle images
     oversampling: int = 1  # --oversampling
     adaptive_fraction: float = 0.999  # --adaptive_fraction
-    max_significants: int = -1  # --maxsig; -1: 5 K for VDAM, no cap for EM
+    max_significants: int = -1  # --maxsig; -1: 5 K (100 K in 3D) for VDAM, no cap for EM
     strict_highres: float = -1.0  # --strict_highres_exp, A
     padding: int = 2  # --pad
     initial_lowpass: float = -1.0  # --ini_high, A; -1: from the 0.07 N shell

@@ -141,9 +141,10 @@ def verdict_section(run: Run3D, verdict: Verdict) -> str:
     if verdict.selected_class is not None:
         figures.append(figure("Class chosen", f"#{verdict.selected_class}", f"of {run.n_classes}"))
     parts = []
-    if verdict.agreement_fsc:
-        curve = np.asarray(verdict.agreement_fsc, dtype=np.float64)
-        parts.append(fsc_card(run, {"FSC": curve}, "FSC between restarts"))
+    curves = {"independent halves": verdict.half_fsc, "another start": verdict.agreement_fsc}
+    drawn = {name: np.asarray(curve, dtype=np.float64) for name, curve in curves.items() if curve}
+    if drawn:
+        parts.append(fsc_card(run, drawn, "FSC of the map with"))
     header = ("Seed", "ln L", "Resolution (Å)", "Agrees to (Å)")
     lines = [(str(r.seed), _plain(r.log_likelihood), _length(r.resolution), _length(r.agreement_resolution)) for r in verdict.restarts]
     parts.append(card("Restarts", table(header, lines)) if lines else "")

@@ -13,14 +13,15 @@ DIAMETER = 100.0
 STARTS = [{"seed": 7, "log_likelihood": -1.5, "resolution": 12.0}, {"seed": 8, "log_likelihood": -2.5, "resolution": 20.0}]
 BARE = Evidence(starts=STARTS, particle_diameter=DIAMETER)
 NEAR, FAR = AGREEMENT_SHARE * DIAMETER - 1, AGREEMENT_SHARE * DIAMETER + 1
-RESOLVED = replace(BARE, half_fsc=np.linspace(1, 0, 17), half_resolution=HALVES_GAIN * 20 - 0.1, lowpass=20.0)
-UNRESOLVED = replace(RESOLVED, half_resolution=HALVES_GAIN * 20 + 0.1)
+FINE = HALVES_GAIN * 20.0 - 0.1  # A, just enough
+RESOLVED = replace(BARE, half_fsc=np.linspace(1, 0, 17), half_resolution=FINE, lowpass=20.0)
+UNRESOLVED = replace(RESOLVED, half_resolution=FINE + 0.2)
 
 
 @pytest.mark.parametrize(
     ("evidence", "reliable", "words"),
     [
-        (RESOLVED, True, ("A structure was found: independent halves agree to 16.9 A", "only to 20 A")),
+        (RESOLVED, True, (f"A structure was found: independent halves agree to {FINE:.1f} A", "only to 20 A")),
         (replace(RESOLVED, agreement={8: NEAR}), True, ("A structure was found:", "1 of 1 other starts agree")),
         (replace(RESOLVED, agreement={8: FAR}), True, ("by one start only", "0 of 1 other starts agree")),
         (UNRESOLVED, False, ("No structure was found",)),
@@ -56,7 +57,7 @@ def test_the_file_is_read_back(tmp_path):
     ]
     assert read.agreement_fsc == (1.0, 0.5)
     assert read.evidence == {
-        "resolution of independent halves (A)": pytest.approx(16.9), "halves are independent beyond (A)": 20.0, "possible symmetry": "D4",
+        "resolution of independent halves (A)": FINE, "halves are independent beyond (A)": 20.0, "possible symmetry": "D4",
     }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_verdict_on_an_initial_model(tmp_path, reliable):
     shown = words(page)
     assert "3D initial model" in shown and "initial_model.mrc" in shown
     assert ("Three restarts agree to 16.5 Å." in shown) == reliable == ("note warn" not in text)
-    assert "score 0.93" in shown and "restarts that agree" in shown and "FSC between restarts" in titles(page)
+    assert "score 0.93" in shown and "restarts that agree" in shown and "FSC of the map with" in titles(page)
     assert [t for t in page.texts if t in ("15.0", "16.5", "17.0")] == ["15.0", "16.5", "17.0", "16.5"] or "16.5" in page.texts
 
 
