@@ -5,7 +5,7 @@ import numpy as np
 from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.imaging.fourier import shift_phases
 from relion4plugin.refinement.images import ImageModel
-from relion4plugin.refinement.kernels.volumes import cut_slices
+from relion4plugin.refinement.kernels.central_slices import cut_slices
 from relion4plugin.refinement.slices import extract_slices, make_slice_plan
 from relion4plugin.refinement.state import Model, Poses
 from relion4plugin.refinement.volume_search import crop_transforms

@@ -8,6 +8,7 @@ from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.refinement.coarse_samples import LOWEST, list_samples, log_prior
 from relion4plugin.refinement.cpu_images import Workspace
 from relion4plugin.refinement.kernels import volumes as kernels
+from relion4plugin.refinement.kernels.central_slices import cut_slices, fold
 from relion4plugin.refinement.kernels.images import shifted_rows
 from relion4plugin.refinement.orientations import rotation_vectors_to_matrices
 from relion4plugin.refinement.search import Batch
@@ -44,7 +45,7 @@ class CoarseSearch:
         """Cut the slices of a tile of one class, folded into four parts (F', width), and their power folded into two."""
         plan, mirror = self._plan, self._plan.mirror_coarse
         real, imag = (np.empty((tile.stop - tile.start, plan.count_coarse), np.float32) for _ in range(2))
-        kernels.cut_slices(
+        cut_slices(
             self._grids[k], self._matrices[tile], self._kx, self._ky, self._inside, np.float32(plan.padding), real, imag
         )
         parts = self._fold(real, imag)
@@ -56,7 +57,7 @@ class CoarseSearch:
     def _fold(self, real: np.ndarray, imag: np.ndarray) -> tuple[np.ndarray, ...]:
         mirror = self._plan.mirror_coarse
         parts = tuple(np.empty((len(real), mirror.width), np.float32) for _ in range(4))
-        kernels.fold(real, imag, mirror.first, mirror.second, mirror.axis, parts[0], parts[1], parts[2], parts[3])
+        fold(real, imag, mirror.first, mirror.second, mirror.axis, parts[0], parts[1], parts[2], parts[3])
         return parts
 
     def run(self, batch: Batch, real: np.ndarray, imag: np.ndarray, data_weight: np.ndarray, norm_weight: np.ndarray) -> Samples:
@@ -160,7 +161,7 @@ def jobs_keys(jobs: list[tuple[int, slice]]) -> list[tuple[int, int]]:
 
 
 def _fold_power(values: np.ndarray, first: np.ndarray, second: np.ndarray, axis: np.ndarray, even: np.ndarray, odd: np.ndarray) -> None:
-    """Fold rows of real, conjugation-invariant values (n, P): even and odd parts under the mirror, as `kernels.fold` does."""
+    """Fold rows of real, conjugation-invariant values (n, P): even and odd parts under the mirror, as `fold` does."""
     half = np.float32(np.sqrt(0.5))
     pairs, line = len(first), np.where(axis < 0, -axis - 1, axis)
     even[:, :pairs] = half * (values[:, first] + values[:, second])

@@ -1,6 +1,6 @@
 """Central slices of cropped 3D transforms as array operations: cut by gathering eight voxels, inserted by adding to them.
 
-The counterpart of `kernels.volumes.cut_slice` and `insert_slice` for any array library, many slices of several maps at a time.
+The counterpart of `kernels.central_slices.cut_slice` and `insert_slice` for any array library, many slices of several maps at a time.
 """
 
 from collections.abc import Iterator
