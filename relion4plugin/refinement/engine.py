@@ -247,7 +247,7 @@ class Refinement:
 
     def _update_nuisance(self, model: Model, state: RunState, rows: np.ndarray, result: Expectation, plan: Plan, *, full: bool) -> None:
         settings, inputs = self.settings, self.inputs
-        if getattr(plan, "correlate", False):
+        if plan.correlate:
             return  # correlation with a map of unknown grey scale tells poses, not noise or scale
         mu = settings.mu if plan.gradient and not full else 0.0
         assert result.batch is not None

@@ -42,7 +42,7 @@ def maximise_one(inputs: Inputs, state: RunState, result: Expectation, plan: Pla
     resolution.update_spectra(model, grid, result.weight[0], fudge, np.flatnonzero(occupied), other)
     if not plan.gradient:
         model.data_vs_prior[~occupied] = 0.0
-        if getattr(plan, "correlate", False):  # the grey scale of the start reference says nothing on the signal's power
+        if plan.correlate:  # the grey scale of the start reference says nothing on the signal's power
             for k in np.flatnonzero(occupied):
                 model.references[k] = em.reconstruct(result.data[0, k], result.weight[0, k], grid, plan.current_size)
             return None

@@ -34,6 +34,11 @@ class SearchPlan:
     gradient: bool  # accumulate residuals instead of images
 
     @property
+    def correlate(self) -> bool:
+        """Whether only correlations count: never in 2D."""
+        return False
+
+    @property
     def shifts(self) -> Shifts:
         """The grid of shifts."""
         return self.sampling.shifts

@@ -39,7 +39,8 @@ class CoarseSearch:
             self._kept = None
             if fits:
                 jobs = [(k, tile) for k in range(len(grids)) for tile in self._tiles]
-                self._kept = dict(zip(jobs_keys(jobs), pool.map(lambda job: self._cut(*job), jobs), strict=True))
+                cut = pool.map(lambda job: self._cut(*job), jobs)
+                self._kept = {(k, tile.start): parts for (k, tile), parts in zip(jobs, cut, strict=True)}
 
     def _cut(self, k: int, tile: slice) -> tuple[np.ndarray, ...]:
         """Cut the slices of a tile of one class, folded into four parts (F', width), and their power folded into two."""
@@ -153,11 +154,6 @@ class CoarseSearch:
             batch.offset_prior, 1, plan.correlate, scores.reshape(-1),
         )  # fmt: skip
         return scores, scores.reshape(n, -1).max(axis=1)
-
-
-def jobs_keys(jobs: list[tuple[int, slice]]) -> list[tuple[int, int]]:
-    """Name tiles by class and first slice."""
-    return [(k, tile.start) for k, tile in jobs]
 
 
 def _fold_power(values: np.ndarray, first: np.ndarray, second: np.ndarray, axis: np.ndarray, even: np.ndarray, odd: np.ndarray) -> None:
