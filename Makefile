@@ -32,7 +32,7 @@ $(STAMP): setup.py constraints.txt
 	  $$chosen -m venv $(VENV); \
 	fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip wheel "setuptools>=64,<81"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[scipion,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[scipion,ranker,test]"
 	@touch $(STAMP)
 
 demo: venv

@@ -63,7 +63,7 @@ setup(
     extras_require={
         "scipion": ["scipion-em>=3.11", "scipion-app>=3.8", "numpy<2"],
         "cuda": ["cupy-cuda12x>=13"],
-        "ranker": ["torch>=2"],
+        "ranker": ["torch>=2", "safetensors>=0.4"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",

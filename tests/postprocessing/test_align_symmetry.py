@@ -92,7 +92,11 @@ def test_unusable_input_is_a_user_error(volume, symmetry, message):
 
 @pytest.mark.relion
 def test_relion_puts_the_axes_of_a_real_map_in_the_same_places(shared_data, tmp_path):
-    """The map is exactly symmetric, so ours must be exact; RELION's last step is 2 degrees."""
+    """The map is exactly symmetric, so ours must be exact; RELION's last step is 2 degrees.
+
+    RELION starts from random orientations with a seed of its own: enough of them, and local steps as far as the next one, make its
+    answer depend on the map and not on luck (200 and +-4 degrees left it up to 12 degrees off).
+    """
     import subprocess
 
     from relion4plugin.files.mrc import read_mrc, write_volume
@@ -102,10 +106,11 @@ def test_relion_puts_the_axes_of_a_real_map_in_the_same_places(shared_data, tmp_
     rotation = random_rotations(1, np.random.default_rng(4))[0]
     volume = rotate_volume(volume, rotation)
     write_volume(tmp_path / "in.mrc", volume, pixel)
-    words = ["relion_align_symmetry", "--i", tmp_path / "in.mrc", "--o", tmp_path / "out.mrc", "--sym", "D2", "--nr_uniform", "200"]
+    words = ["relion_align_symmetry", "--i", tmp_path / "in.mrc", "--o", tmp_path / "out.mrc", "--sym", "D2"]
+    words += ["--nr_uniform", "800", "--local_search_range", "6", "--box_size", "40"]
     subprocess.run([str(w) for w in words], check=True, capture_output=True, cwd=tmp_path, timeout=120)
     ours = align_symmetry(volume, pixel, "D2")
     theirs = read_mrc(tmp_path / "out.mrc")[0]
     result = agreement(theirs, ours.volume, pixel)
     assert axis_error("D2", ours.rotation @ rotation) < 0.1
-    assert axis_error("D2", result.alignment.rotation) < 5
+    assert axis_error("D2", result.alignment.rotation) < 4
