@@ -45,6 +45,7 @@ setup(
     package_dir={NAME: NAME, **{f"{NAME}.{mapped}": mapped for mapped in MAPPED}},
     package_data={
         NAME: ["protocols.conf", "*.png"],
+        f"{NAME}.ranker": ["*.safetensors"],
         f"{NAME}.templates": ["*"],
         f"{NAME}.tests": ["data/*"],
     },

@@ -1,10 +1,8 @@
 """Reading of STAR files in RELION's dialect: the file is cut into tables here, rows are parsed by pandas' C engine."""
 
-import gzip
 import io
 import os
 import re
-import zlib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from relion4plugin.errors import UserError
+from relion4plugin.files._star_dialect import END_OF_ROWS, HIDDEN, QUOTED, load
 
 Block = pd.DataFrame | dict[str, Any]
 
@@ -22,10 +21,6 @@ _TEXT_LABEL = re.compile(
     r"|Coordinates|Metadata|BooleanVariable|JobMode|OperatorInput\d|OperatorOutput|OperatorType|String\w*Value|PipeLineEdge\w+|Zernike"
     r"|JobOption(Variable|Value|DefaultValue|GUILabel|HelpText|MenuOptions|FilePattern|DirectoryDefault))$"
 )
-_END_OF_ROWS = re.compile(rb"\n(?=[ \t]*(?:\n|#|data_\S*[ \t]*(?:\n|\Z)|loop_[ \t]*(?:\n|\Z)|\Z))")
-# A quoted text ends at the matching quote that is followed by white space, so a quote inside a word is a letter.
-_QUOTED = re.compile(rb"""(?<!\S)(?:"(.*?)"|'(.*?)')(?!\S)""")
-_HIDDEN = "\x7f"  # a control character, refused in files
 _COUNTED_BYTES = 1 << 22
 _NAN_WORDS = ["nan", "NaN", "NAN", "-nan"]
 
@@ -56,27 +51,6 @@ class _Lines:
         """Make the error for the current line (or `extra_lines` after it)."""
         line = self.data.count(b"\n", 0, self.start) + 1 + extra_lines
         return UserError(f"{self.path}, line {line}: {message}")
-
-
-def _load(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a STAR file, check the path") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: damaged gzip file ({error}); expected a STAR file, copy it again") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a STAR file") from error
-    if not data.isascii():
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: not a STAR file (binary data or not UTF-8); give a text file with data_ blocks") from None
-    if b"\0" in data or _HIDDEN.encode() in data:
-        raise UserError(f"{path}: not a STAR file (binary data); give a text file with data_ blocks")
-    return data.replace(b"\r\n", b"\n") if b"\r" in data else data
 
 
 def is_text_label(label: str) -> bool:
@@ -149,15 +123,15 @@ def _hide_quoted(rows: bytes) -> tuple[bytes, list[str]]:
 
     def hide(match: re.Match[bytes]) -> bytes:
         texts.append((match[1] if match[1] is not None else match[2]).decode("utf-8"))
-        return b"%s%d" % (_HIDDEN.encode(), len(texts) - 1)
+        return b"%s%d" % (HIDDEN.encode(), len(texts) - 1)
 
-    return _QUOTED.sub(hide, rows), texts
+    return QUOTED.sub(hide, rows), texts
 
 
 def _show_quoted(table: pd.DataFrame, texts: list[str]) -> pd.DataFrame:
     """Put the texts back; a column with a quoted value is text."""
     for label in table.columns[[dtype.kind == "O" for dtype in table.dtypes]]:
-        words = [texts[int(word[1:])] if word[:1] == _HIDDEN else word for word in table[label]]
+        words = [texts[int(word[1:])] if word[:1] == HIDDEN else word for word in table[label]]
         table[label] = pd.Series(words, dtype=object)
     return table
 
@@ -166,13 +140,13 @@ def _complete_pairs(rows: bytes, counts: np.ndarray, texts: list[str]) -> bytes:
     """Give a missing second value the empty string, as RELION does in tables of two columns."""
     lines = rows.rstrip(b"\n").split(b"\n")
     for row in np.flatnonzero(counts == 1):
-        lines[row] += b" %s%d" % (_HIDDEN.encode(), len(texts))
+        lines[row] += b" %s%d" % (HIDDEN.encode(), len(texts))
     texts.append("")
     return b"\n".join(lines) + b"\n"
 
 
 def _read_rows(lines: _Lines, labels: list[str]) -> pd.DataFrame:
-    end = _END_OF_ROWS.search(lines.data, lines.start)
+    end = END_OF_ROWS.search(lines.data, lines.start)
     lines.position = len(lines.data) if end is None else end.end()
     rows = lines.data[lines.start : lines.position]
     texts: list[str] = []
@@ -213,7 +187,7 @@ def _read_list(lines: _Lines) -> dict[str, Any]:
         if len(words) < 2:
             raise lines.error(f"{words[0]} has no value; expected '_label value', with \"\" for an empty text")
         label, value = words[0][1:], words[1]
-        if value[:1] == _HIDDEN:
+        if value[:1] == HIDDEN:
             values[label] = texts[int(value[1:])]
         else:
             values[label] = value if is_text_label(label) else _number_or_text(value)
@@ -243,7 +217,7 @@ def read_star(path: str | os.PathLike[str]) -> dict[str, Block]:
         If the file is missing, is not a STAR file, or a row has too many or too few values; with the line number.
     """
     path = Path(path)
-    lines = _Lines(_load(path), path)
+    lines = _Lines(load(path), path)
     blocks: dict[str, Block] = {}
     while (line := lines.next()) is not None:
         if not line.startswith("data_"):

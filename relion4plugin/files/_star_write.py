@@ -1,33 +1,20 @@
 """Writing of STAR files in RELION's formatting."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from relion4plugin.errors import UserError
+from relion4plugin.files._star_dialect import float_format, quote
 from relion4plugin.files._star_read import Block
 from relion4plugin.files.atomic import atomic_path
 
 _ROWS_PER_CHUNK = 20_000
-_NEEDS_QUOTES = re.compile(r"""\s|^["'_#;]|^data_|^loop_|^$""")
 _SUSPECT_STARTS = frozenset(("", '"', "'", "_", "#", ";", "d", "l"))
 # Indexed by negative + 2 * scientific; RELION spends the place of the sign on a digit.
 _FLOAT_FORMATS = np.array(["%12.6f ", "%12.5f ", "%12.6e ", "%12.5e "], dtype=object)
-
-
-def _quote(text: str) -> str:
-    if not _NEEDS_QUOTES.search(text):
-        return text
-    if "\n" in text or "\r" in text:
-        raise UserError(f"the text {text!r} has a line break and cannot be stored in a STAR file; remove the line break")
-    for mark in ('"', "'"):
-        if not re.search(mark + r"\s", text):
-            return mark + text + mark
-    raise UserError(f"the text {text!r} mixes blanks and both kinds of quotes and cannot be stored in a STAR file; rename it")
 
 
 def _float_formats(values: np.ndarray) -> np.ndarray:
@@ -41,8 +28,8 @@ def _format_value(value: Any) -> str:
     if isinstance(value, (bool, int, np.bool_, np.integer)):
         return f"{int(value):12d}"
     if isinstance(value, (float, np.floating)):
-        return (str(_float_formats(np.array([float(value)]))[0]) % float(value))[:-1]
-    return f"{_quote(str(value)):>10s}"
+        return float_format(float(value)) % float(value)
+    return f"{quote(str(value)):>10s}"
 
 
 def _all_plain(values: list[Any]) -> bool:
@@ -87,8 +74,12 @@ def _list_text(name: str, values: Mapping[str, Any]) -> Iterator[str]:
     yield f"\n# version 30001\n\ndata_{name}\n\n"
     column = 12 + max(10, *(len(label) + 1 for label in values))
     for label, value in values.items():
-        yield f"_{label:<{column - 1}s}{_quote(value) if isinstance(value, str) else _format_value(value)}\n"
+        yield f"_{label:<{column - 1}s}{quote(value) if isinstance(value, str) else _format_value(value)}\n"
     yield " \n"
+
+
+def _labelled(blocks: Mapping[str, Block]) -> dict[str, Block]:
+    return {name: block for name, block in blocks.items() if isinstance(block, pd.DataFrame) and len(block.columns)}
 
 
 def write_star(path: str | os.PathLike[str], blocks: Mapping[str, Block], comment: str = "") -> None:
@@ -103,7 +94,8 @@ def write_star(path: str | os.PathLike[str], blocks: Mapping[str, Block], commen
     path : path-like
         The file to write.
     blocks : mapping of str to DataFrame or dict
-        Name (without ``data_``) and table. Tables without rows are left out, as RELION does.
+        Name (without ``data_``) and table. Tables without rows are left out, as RELION does; if that leaves none, their labels
+        are written, as a file without any table cannot be read again.
     comment : str
         Text for the top of the file; each line becomes a ``#`` line.
 
@@ -112,10 +104,9 @@ def write_star(path: str | os.PathLike[str], blocks: Mapping[str, Block], commen
     UserError
         If the folder cannot be written, or a text cannot be expressed in a STAR file.
     """
+    filled = {name: block for name, block in blocks.items() if len(block)}
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(f"# {line}\n" for line in comment.splitlines())
-        for name, block in blocks.items():
-            if len(block) == 0:
-                continue
+        for name, block in (filled or _labelled(blocks)).items():
             text = _loop_text(name, block) if isinstance(block, pd.DataFrame) else _list_text(name, block)
             stream.writelines(text)

@@ -201,15 +201,51 @@ def lowpass_volume(volume: Any, pixel_size: float, resolution: float, width: flo
     -------
     float32 (float64 for float64 input) (N, N, N)
     """
+    return lowpass_to_shell(volume, round_half_away(volume.shape[-1] * pixel_size / resolution), width)
+
+
+def lowpass_to_shell(volume: Any, shell: float, width: float = 2) -> Any:
+    """As `lowpass_volume`, the weight being 1/2 at a radius `shell` in units of 1/(N pixels)."""
     xp = array_namespace(volume)
-    n = volume.shape[-1]
-    shell = round_half_away(n * pixel_size / resolution)
-    k = ((xp.arange(n) + n // 2) % n - n // 2).astype(xp.float32)
-    kx = xp.arange(n // 2 + 1, dtype=xp.float32)
-    r = xp.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + kx[None, None, :] ** 2)
-    if width <= 0:
-        weight = (r <= shell).astype(xp.float32)
-    else:
-        weight = 0.5 + 0.5 * xp.cos(np.pi * xp.clip((r - shell) / width + 0.5, 0.0, 1.0))
-    fft = fft_module(xp)
-    return fft.irfftn(fft.rfftn(volume) * weight, s=volume.shape)
+    fft, k2, in_plane = fft_module(xp), *_squared_radii(volume.shape[-1], xp)
+    transform = fft.rfftn(volume)
+    for plane, z2 in zip(transform, k2, strict=True):  # plane by plane: no array of radii as large as the map
+        r = xp.sqrt(z2 + in_plane)
+        if width <= 0:
+            plane *= (r <= shell).astype(xp.float32)
+        else:
+            plane *= 0.5 + 0.5 * xp.cos(np.pi * xp.clip((r - shell) / width + 0.5, 0.0, 1.0))
+    return fft.irfftn(transform, s=volume.shape)
+
+
+def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Generator) -> np.ndarray:
+    """Replace the phases from a shell on by random ones; amplitudes stay.
+
+    Chen et al. (2013) Ultramicroscopy 135, 24-35.
+
+    Parameters
+    ----------
+    volume : float32 (N, N, N)
+        A half map.
+    first_shell : int
+        Phases of components at this radius and beyond are replaced.
+    rng : numpy.random.Generator
+        Source of the phases.
+
+    Returns
+    -------
+    float32 (N, N, N)
+    """
+    fft, k2, in_plane = fft_module(np), *_squared_radii(volume.shape[-1], np)
+    transform = fft.rfftn(volume.astype(np.float32, copy=False))
+    noise = fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32))  # Hermitian phases, uniform and independent
+    for plane, other, z2 in zip(transform, noise, k2, strict=True):
+        chosen = z2 + in_plane >= first_shell**2
+        plane[chosen] = np.abs(plane[chosen]) * other[chosen] / np.maximum(np.abs(other[chosen]), 1e-30)
+    return np.asarray(fft.irfftn(transform, s=volume.shape), dtype=np.float32)
+
+
+def _squared_radii(n: int, xp: Any) -> tuple[Any, Any]:
+    """Squared frequencies along z, float32 (N,), and in the planes of a half transform, float32 (N, N//2+1)."""
+    k2 = (((xp.arange(n) + n // 2) % n - n // 2) ** 2).astype(xp.float32)
+    return k2, k2[:, None] + xp.arange(n // 2 + 1, dtype=xp.float32) ** 2

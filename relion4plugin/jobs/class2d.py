@@ -7,7 +7,7 @@ from pathlib import Path
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.class2d_parameters import Class2DParameters
 from relion4plugin.jobs.parameters import check, from_job_options
-from relion4plugin.jobs.refinement_checks import check_offsets, check_source, gpu_remarks
+from relion4plugin.jobs.refinement_checks import check_offsets, check_particles, check_source, gpu_remarks
 from relion4plugin.jobs.refinement_job import OPTIMISER_NODE, PARTICLES_NODE, JobRun, job_directory, read_input, resume_of
 from relion4plugin.jobs.refinement_options import common_settings, refuse_not_offered, relion_gpu, relion_start, relion_words
 from relion4plugin.progress import Progress
@@ -167,6 +167,7 @@ def run(
     validate(parameters)
     particles = read_input(parameters)
     engine_settings = settings_of(parameters)
+    check_particles(engine_settings, particles)
     outputs = output_files(parameters, out_dir)
     nodes = {outputs.data_star: f"{PARTICLES_NODE}.class2d", outputs.optimiser_star: f"{OPTIMISER_NODE}.class2d"}
     needed = needed_bytes(parameters, len(particles), particles.box_size)

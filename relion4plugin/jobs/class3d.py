@@ -10,6 +10,7 @@ from relion4plugin.jobs.parameters import check, from_job_options
 from relion4plugin.jobs.refinement_checks import (
     check_maps,
     check_offsets,
+    check_particles,
     check_poses,
     check_sizes,
     check_source,
@@ -194,6 +195,7 @@ def run(
     elif parameters.do_local_ang_searches:
         check_poses(particles, "a local search (do_local_ang_searches)")
     engine_settings = settings_of(parameters)
+    check_particles(engine_settings, particles)
     outputs = output_files(parameters, out_dir)
     nodes = {
         outputs.data_star: f"{PARTICLES_NODE}.class3d",

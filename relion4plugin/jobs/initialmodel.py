@@ -7,7 +7,7 @@ from typing import Any
 
 from relion4plugin.jobs.initialmodel_parameters import InitialModelParameters
 from relion4plugin.jobs.parameters import check, from_job_options
-from relion4plugin.jobs.refinement_checks import check_offsets, check_source, gpu_remarks, symmetry_order
+from relion4plugin.jobs.refinement_checks import check_offsets, check_particles, check_source, gpu_remarks, symmetry_order
 from relion4plugin.jobs.refinement_job import MAP_NODE, JobRun, job_directory, moment_bytes, read_input, resume_of, volume_bytes
 from relion4plugin.jobs.refinement_options import common_settings, relion_gpu, relion_start, relion_words
 from relion4plugin.progress import Progress
@@ -171,6 +171,7 @@ def run(
     validate(p)
     particles = read_input(p)
     engine_settings = settings_of(p)
+    check_particles(engine_settings, particles, halves=p.nr_iter_halves > 0)
     needed = needed_bytes(p, len(particles), particles.box_size)
     node = f"{MAP_NODE}.relion.initialmodel"
     nodes = {out_dir / MAP_NAME: node}
@@ -208,8 +209,10 @@ def run(
 
 def needed_bytes(parameters: InitialModelParameters, n_particles: int, box_size: int) -> int:
     """Estimate the size of all files of a run, for the check of free disk space."""
+    from relion4plugin.refinement.initial_halves import EXTENSION
+
     p = parameters
     writes = p.nr_iter // p.grad_write_iter + 2
     winner = writes * (volume_bytes(box_size, p.nr_classes) + 500 * n_particles) + moment_bytes(box_size, p.nr_classes, p.pad)
-    halves = (p.nr_iter_halves + 1) * (volume_bytes(box_size, 2) + 500 * n_particles)
+    halves = (EXTENSION * p.nr_iter_halves + 1) * (volume_bytes(box_size, 2) + 500 * n_particles)
     return winner + halves + volume_bytes(box_size, p.nr_restarts + 1)  # one map of each start, and the result

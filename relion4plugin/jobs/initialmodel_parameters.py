@@ -49,7 +49,8 @@ class InitialModelParameters:
     nr_iter_halves: int = parameter(
         4, label="Iterations of two halves", section=OPTIMISATION, short=("--refine_iterations",), minimum=0, maximum=50, relion=False,
         help="EM iterations that refine the chosen class from two independent halves of its particles: they filter the map by what "
-        "both halves show, and tell whether there is a structure at all. 0 leaves the map as VDAM made it, unchecked.",
+        "both halves show, and tell whether there is a structure at all. A map that has not settled by then gets up to three times as "
+        "many. 0 leaves the map as VDAM made it, unchecked.",
     )
     max_healpix_order: int = parameter(
         2, label="Finest HEALPix order", section=OPTIMISATION, advanced=True, minimum=1, maximum=5, relion=False,

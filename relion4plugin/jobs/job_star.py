@@ -1,27 +1,38 @@
 """job.star: the type and the options of a job, as RELION stores them."""
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from relion4plugin.errors import UserError
-from relion4plugin.files.star import read_star, write_star
+from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.files.star_text import list_block, loop, read_tables, tables_text
 
 # RELION 3.1 numbers its job types.
-_LEGACY_TYPES = {
+LEGACY_TYPES = {
+    0: "relion.import",
+    1: "relion.motioncorr",
+    2: "relion.ctffind",
+    3: "relion.manualpick",
+    4: "relion.autopick",
+    5: "relion.extract",
+    7: "relion.select",
     8: "relion.class2d",
     9: "relion.class3d",
     10: "relion.refine3d",
     12: "relion.maskcreate",
+    13: "relion.joinstar",
+    14: "relion.subtract",
     15: "relion.postprocess",
     16: "relion.localres",
     18: "relion.initialmodel",
+    19: "relion.multibody",
+    20: "relion.polish",
+    21: "relion.ctfrefine",
+    99: "relion.external",
 }
 # RELION 3.1 appends a description of its form, with unquoted tabs in values; RELION itself never reads it back.
-_FORM_TABLE = b"\ndata_joboptions_full_definition"
+_FORM_TABLE = "data_joboptions_full_definition"
+_VARIABLE, _VALUE = "rlnJobOptionVariable", "rlnJobOptionValue"
 
 
 @dataclass(frozen=True)
@@ -42,47 +53,29 @@ def read_job_star(path: Path) -> JobStar:
     UserError
         If the file is not a job.star.
     """
-    blocks = _read_blocks(path)
-    job, values = blocks.get("job"), blocks.get("joboptions_values")
-    if not isinstance(job, dict):
+    tables = read_tables(path, before=_FORM_TABLE)
+    job, values = tables.get("job"), tables.get("joboptions_values")
+    if job is None or job.is_loop:
         raise UserError(f"{path} has no block data_job: expected the job.star of a RELION job")
-    options = _options(values, path)
-    if "rlnJobTypeLabel" in job:
-        label = str(job["rlnJobTypeLabel"])
-    else:
-        number = int(float(job.get("rlnJobType", -1)))
-        label = _LEGACY_TYPES.get(number, f"relion.legacy{number}")
-    return JobStar(label, _flag(job.get("rlnJobIsContinue")), _flag(job.get("rlnJobIsTomo")), options)
+    if values is not None and values.rows and not {_VARIABLE, _VALUE} <= set(values.labels):
+        raise UserError(f"{path}: data_joboptions_values needs the columns {_VARIABLE} and {_VALUE}")
+    rows = values.columns(_VARIABLE, _VALUE) if values is not None else ()
+    options = {name: "" if value == '""' else value for name, value in rows}
+    label = job.value("rlnJobTypeLabel") or _legacy_label(job.value("rlnJobType"))
+    return JobStar(label, _flag(job.value("rlnJobIsContinue")), _flag(job.value("rlnJobIsTomo")), options)
 
 
-def _read_blocks(path: Path) -> dict[str, Any]:
-    if path.is_file():
-        content = path.read_bytes()
-        if _FORM_TABLE in content:
-            with tempfile.TemporaryDirectory() as folder:
-                part = Path(folder) / path.name
-                part.write_bytes(content.split(_FORM_TABLE)[0])
-                return dict(read_star(part))
-    return dict(read_star(path))
+def _legacy_label(number: str) -> str:
+    known = LEGACY_TYPES.get(int(number)) if number.isdecimal() else None
+    return known or f"relion.legacy{number or -1}"
 
 
-def _flag(value: object) -> bool:
-    return str(value) in ("1", "1.0", "True")
-
-
-def _options(values: object, path: Path) -> dict[str, str]:
-    if values is None:
-        return {}
-    table = pd.DataFrame([values]) if isinstance(values, dict) else values
-    if not isinstance(table, pd.DataFrame) or not {"rlnJobOptionVariable", "rlnJobOptionValue"} <= set(table.columns):
-        raise UserError(f"{path}: data_joboptions_values needs the columns rlnJobOptionVariable and rlnJobOptionValue")
-    texts = ["" if pd.isna(v) or str(v) == '""' else str(v) for v in table["rlnJobOptionValue"]]
-    return dict(zip((str(n) for n in table["rlnJobOptionVariable"]), texts, strict=True))
+def _flag(value: str) -> bool:
+    return value in ("1", "1.0", "True")
 
 
 def write_job_star(path: Path, job: JobStar) -> None:
     """Write a job.star (RELION 4 form), options sorted by name."""
-    names = sorted(job.options)
-    head = {"rlnJobTypeLabel": job.type_label, "rlnJobIsContinue": int(job.is_continue), "rlnJobIsTomo": int(job.is_tomo)}
-    table = pd.DataFrame({"rlnJobOptionVariable": names, "rlnJobOptionValue": [job.options[n] for n in names]}, dtype=object)
-    write_star(path, {"job": head, "joboptions_values": table})
+    head = {"rlnJobTypeLabel": job.type_label, "rlnJobIsContinue": str(int(job.is_continue)), "rlnJobIsTomo": str(int(job.is_tomo))}
+    options = loop("joboptions_values", (_VARIABLE, _VALUE), sorted(job.options.items()))
+    atomic_write_text(path, tables_text([list_block("job", head, numeric=("rlnJobIsContinue", "rlnJobIsTomo")), options]))

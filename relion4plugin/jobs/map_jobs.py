@@ -22,7 +22,7 @@ def prepare_map_output(out_dir: Path, names: Iterable[str], needed_bytes: int, o
         raise UserError(f"{out_dir} holds results of an earlier run ({present[0].name}): give another --o, or --overwrite it")
     prepare_output(out_dir, needed_bytes, overwrite, continuing=False)
     for path in present:
-        path.unlink()
+        path.unlink(missing_ok=True)  # prepare_output removes some of them
 
 
 def recorded_command(command: str, parameters: Any, out_dir: Path) -> str:

@@ -10,6 +10,7 @@ from relion4plugin.jobs.refine3d_parameters import Refine3DParameters
 from relion4plugin.jobs.refinement_checks import (
     check_maps,
     check_offsets,
+    check_particles,
     check_poses,
     check_sizes,
     check_source,
@@ -207,6 +208,7 @@ def run(
     if _starts_local(parameters):
         check_poses(particles, "a local search from the first iteration on (auto_local_sampling)")
     engine_settings = settings_of(parameters)
+    check_particles(engine_settings, particles)
     outputs = output_files(parameters, out_dir)
     nodes = {
         outputs.data_star: f"{PARTICLES_NODE}.refine3d",

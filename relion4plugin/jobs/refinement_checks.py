@@ -12,6 +12,7 @@ from relion4plugin.jobs.refinement_options import gpu_number
 if TYPE_CHECKING:
     from relion4plugin.files.mrc import MrcHeader
     from relion4plugin.files.particles import ParticleSet
+    from relion4plugin.refinement.settings import RefinementSettings
 
 PIXEL_TOLERANCE = 0.01  # relative difference of pixel sizes that are taken as equal
 
@@ -221,3 +222,23 @@ def check_poses(particles: "ParticleSet", why: str) -> None:
     missing = [label for label in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi") if label not in particles.table]
     if missing:
         raise UserError(f"{why} needs the orientations of the particles, but {particles.source} has no {missing[0]}: refine them first")
+
+
+def check_particles(settings: "RefinementSettings", particles: "ParticleSet", halves: bool = False) -> None:
+    """Check that the engine can refine these particles with these settings, before a job directory is made.
+
+    Parameters
+    ----------
+    halves : bool
+        The job also refines two independent halves, at its end.
+
+    Raises
+    ------
+    UserError
+        As the engine would.
+    """
+    from relion4plugin.refinement.start import MIN_PER_HALF, check, check_halves
+
+    check(settings, particles)
+    if halves and len(particles) >= 2 * MIN_PER_HALF:
+        check_halves(particles)

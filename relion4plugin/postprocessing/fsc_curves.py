@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relion4plugin.imaging.filters import fsc, resolution_at
+from relion4plugin.imaging.filters import fsc, randomise_phases, resolution_at
 from relion4plugin.postprocessing.maps import HalfMaps
-from relion4plugin.postprocessing.shells import randomise_phases
 
 THRESHOLD = 0.143  # Rosenthal and Henderson (2003) J. Mol. Biol. 333, 721-745
 # Volume of a sphere of the box's diameter over that of the box, over 1.1: the part of the box that a reconstruction fills.

@@ -8,12 +8,12 @@ import scipy.fft
 import scipy.ndimage
 
 from relion4plugin.errors import UserError
-from relion4plugin.imaging.filters import fsc
+from relion4plugin.imaging.filters import fsc, randomise_phases
 from relion4plugin.imaging.masks import soft_sphere
 from relion4plugin.postprocessing.fsc_curves import THRESHOLD, correct_for_mask
 from relion4plugin.postprocessing.maps import HalfMaps
 from relion4plugin.postprocessing.postprocess import fsc_weights, lowpass_weights, mtf_values
-from relion4plugin.postprocessing.shells import radii, randomise_phases
+from relion4plugin.postprocessing.shells import radii
 from relion4plugin.progress import Progress, Silent
 
 _ARRAYS_PER_WINDOW = 12  # float32 arrays of a window's size that one position needs while its curves are computed

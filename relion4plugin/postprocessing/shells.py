@@ -1,7 +1,6 @@
-"""Shells of the transform of a volume in the order of scipy's rfftn: radii, phases made random, filters by shell."""
+"""Shells of the transform of a volume in the order of scipy's rfftn: radii, means and filters by shell."""
 
 import numpy as np
-import scipy.fft
 
 from relion4plugin.imaging.fourier import round_half_away
 
@@ -34,30 +33,3 @@ def by_shell(curve: np.ndarray, shells: np.ndarray) -> np.ndarray:
     """Spread a curve over the components: float32 of the shape of `shells`, zero beyond the end of the curve."""
     extended = np.append(np.asarray(curve, dtype=np.float32), np.float32(0))
     return extended[np.minimum(shells, len(curve))]
-
-
-def randomise_phases(volume: np.ndarray, first_shell: int, rng: np.random.Generator) -> np.ndarray:
-    """Replace the phases from a shell on by random ones; amplitudes stay.
-
-    Chen et al. (2013) Ultramicroscopy 135, 24-35.
-
-    Parameters
-    ----------
-    volume : float32 (N, N, N)
-        A half map.
-    first_shell : int
-        Phases of components at this radius and beyond are replaced.
-    rng : numpy Generator
-        Source of the phases.
-
-    Returns
-    -------
-    float32 (N, N, N)
-    """
-    transform = scipy.fft.rfftn(volume)
-    noise = scipy.fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32))  # Hermitian phases, uniform and independent
-    size = np.abs(noise)
-    noise *= np.abs(transform) / np.where(size > 0, size, 1)
-    chosen = radii(volume.shape[0]) >= first_shell
-    transform[chosen] = noise[chosen]
-    return np.asarray(scipy.fft.irfftn(transform, s=volume.shape), dtype=np.float32)

@@ -16,9 +16,10 @@ def log_prior(plan: VolumeSearchPlan, model: Model) -> np.ndarray:
     if plan.grid is None:
         assert plan.lattice is not None
         return (np.maximum(model.log_class, LOWEST)[:, None] + plan.lattice.log_prior())[:, None]
+    searched = model.pdf_direction[:, plan.grid.listed]
     with np.errstate(divide="ignore"):
-        directions = np.maximum(np.log(model.pdf_direction), LOWEST).astype(np.float32)
-    return np.repeat(directions.reshape(model.n_classes, 2, -1), plan.grid.half_turn, axis=2)
+        directions = np.maximum(np.log(searched / searched.sum()), LOWEST).astype(np.float32)
+    return np.repeat(directions, plan.grid.half_turn, axis=2)
 
 
 def list_samples(keep: tuple[np.ndarray, ...], prior: np.ndarray, n: int) -> Samples:

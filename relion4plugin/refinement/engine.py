@@ -24,7 +24,7 @@ from relion4plugin.refinement.plans import make_plan
 from relion4plugin.refinement.references import PaddedGrid, forward, reference_power
 from relion4plugin.refinement.run_state import RunState
 from relion4plugin.refinement.search import Expectation, SearchPlan
-from relion4plugin.refinement.seeding import expect_seeds, is_seeding
+from relion4plugin.refinement.seeding import choose_classes, expect_seeds, expect_together, seeding_iteration
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.refinement.start import Inputs, check, start_run
 from relion4plugin.refinement.state import Changes, Model, measure_changes
@@ -229,8 +229,11 @@ class Refinement:
         if self._estimates_accuracy(state.iteration):
             accuracy.estimate(model, state.poses, inputs.images, transforms, settings.padding, (settings.seed, state.iteration, 7))
         batch = make_batch(mine, inputs.particles, model, state.poses, plan, settings)
-        if is_seeding(settings, state.iteration):
-            result = expect_seeds(self.expectation, batch, transforms, plan, model, self.progress.advance, settings.seed)
+        seeding, given = seeding_iteration(settings), (self.expectation, batch, transforms, plan, model)
+        if state.iteration < seeding:
+            result = expect_together(*given, self.progress.advance)
+        elif state.iteration == seeding:
+            result = expect_seeds(*given, self.progress.advance, choose_classes(*given, inputs))
         else:
             result = self.expectation.run(batch, transforms, plan, model, self.progress.advance)
         result.batch = batch

@@ -124,7 +124,8 @@ class VolumeArrayExpectation:
                 posterior.assign(class_weight, direction_weight)
             advance(part.stop - part.start)
         shape = (plan.halves, n_classes, *cropped.shape[1:4])
-        return Expectation(sums, class_weight, to_numpy(device.noise), *self._grids(device, shape, transforms.shape[1]), direction_weight)
+        grids = self._grids(device, shape, transforms.shape[1])
+        return Expectation(sums, class_weight, to_numpy(device.noise), *grids, plan.spread_directions(direction_weight))
 
     def _load(self, cropped: np.ndarray, plan: VolumeSearchPlan, model: Model) -> _Device:
         xp, pixels = self._xp, plan.pixels

@@ -115,7 +115,7 @@ class VolumeCpuExpectation:
             for k in range(n_classes):
                 data[h, k] = uncrop(first.data[h, k].view(np.complex64)[..., 0], size)
                 weight[h, k] = uncrop(first.weight[h, k], size)
-        return Expectation(step.sums, first.class_weight, first.noise, data, weight, first.direction_weight)
+        return Expectation(step.sums, first.class_weight, first.noise, data, weight, plan.spread_directions(first.direction_weight))
 
     def _step(self, transforms: np.ndarray, plan: VolumeSearchPlan, model: Model, n: int) -> _Step:
         pixels, count = plan.pixels, plan.count

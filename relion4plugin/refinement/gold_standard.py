@@ -6,9 +6,9 @@ Scheres (2012) J. Struct. Biol. 180, 519-530; solvent correction after Chen et a
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.fft
 
 from relion4plugin.imaging.filters import fsc as map_fsc
+from relion4plugin.imaging.filters import randomise_phases
 from relion4plugin.imaging.fourier import round_half_away
 from relion4plugin.refinement.references import PaddedGrid
 from relion4plugin.refinement.resolution import MIN_SHELL
@@ -132,20 +132,6 @@ def joined_fsc(fsc: np.ndarray) -> np.ndarray:
     """Return the correlation of the average of both halves with the truth: sqrt(2 FSC / (FSC + 1)); 0 where FSC is negative."""
     positive = np.clip(fsc, 0.0, 1.0)
     return np.sqrt(2.0 * positive / (positive + 1.0))
-
-
-def randomise_phases(volume: np.ndarray, shell: int, rng: np.random.Generator) -> np.ndarray:
-    """Replace the phases at and beyond a shell by those of white noise, keeping all amplitudes; float32 (N, N, N)."""
-    n = volume.shape[-1]
-    transform = scipy.fft.rfftn(volume.astype(np.float32, copy=False))
-    noise = scipy.fft.rfftn(rng.standard_normal(volume.shape, dtype=np.float32))
-    k2 = np.fft.fftfreq(n, 1 / n) ** 2
-    in_plane = k2[:, None] + np.arange(n // 2 + 1) ** 2
-    for z in range(n):
-        beyond = k2[z] + in_plane >= shell**2
-        phases = noise[z][beyond]
-        transform[z][beyond] = np.abs(transform[z][beyond]) * phases / np.maximum(np.abs(phases), 1e-30)
-    return scipy.fft.irfftn(transform, s=volume.shape)
 
 
 def solvent_corrected_fsc(unfil_map1: np.ndarray, unfil_map2: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

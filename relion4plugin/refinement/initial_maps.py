@@ -7,12 +7,12 @@ import numpy as np
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import read_mrc
+from relion4plugin.imaging.filters import lowpass_to_shell
 from relion4plugin.imaging.fourier import round_half_away
 from relion4plugin.imaging.masks import soft_sphere
 from relion4plugin.refinement.images import MASK_EDGE
 from relion4plugin.refinement.references import PaddedGrid
 from relion4plugin.refinement.settings import RefinementSettings
-from relion4plugin.refinement.volume_transforms import lowpass_volume
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def lowpass_start(references: np.ndarray, settings: RefinementSettings, pixel_si
     if settings.initial_lowpass <= 0:
         return references
     shell = max(1, round_half_away(references.shape[-1] * pixel_size / settings.initial_lowpass))
-    return np.stack([lowpass_volume(volume, shell) for volume in references])
+    return np.stack([lowpass_to_shell(volume, shell) for volume in references])
 
 
 def solvent_mask(settings: RefinementSettings, box: int, pixel_size: float) -> np.ndarray:

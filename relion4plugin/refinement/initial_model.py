@@ -10,24 +10,20 @@ import numpy as np
 from relion4plugin.files.atomic import atomic_path
 from relion4plugin.files.iterations import append_iteration, truncate_iterations
 from relion4plugin.files.mrc import read_mrc, write_volume
-from relion4plugin.files.particles import ParticleSet, read_particles
-from relion4plugin.imaging.filters import resolution_at
+from relion4plugin.files.particles import ParticleSet
 from relion4plugin.postprocessing.align_maps import agreement
 from relion4plugin.postprocessing.align_symmetry import align_symmetry
 from relion4plugin.postprocessing.find_symmetry import find_symmetry as search_symmetry
 from relion4plugin.progress import Progress, Silent
 from relion4plugin.refinement.contest import Start, hold_contest
 from relion4plugin.refinement.engine import Refinement, refine
+from relion4plugin.refinement.initial_halves import parting_resolution, refine_by_halves
 from relion4plugin.refinement.initial_verdict import Evidence, judge
 from relion4plugin.refinement.output import RefinementResult
-from relion4plugin.refinement.settings import Algorithm, RefinementSettings
+from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.start import MIN_PER_HALF
 
 MAP_NAME, VERDICT_NAME, STARTS_NAME = "initial_model.mrc", "initial_model.json", "initial_model_starts.json"
-REFINE_FOLDER = "halves"  # of the check by independent halves
-HALVES_LOWPASS = 6.0  # particle diameters per resolution at which halves part
-HALVES_SIGNIFICANTS = 200
-HALF_FSC = 0.143
 QUALITY_SHARE = 0.5  # of an even share of the particles: a class with less is not chosen for its quality
 
 
@@ -98,7 +94,8 @@ def make_initial_model(
     find_symmetry : bool
         Report the point group that the map has.
     refine_iterations : int
-        EM iterations of two independent halves that refine the chosen class; 0, or fewer than 20 particles: none, and no check.
+        EM iterations of two independent halves that refine the chosen class, and up to three times as many while an unsettled map
+        improves (`initial_halves.refine_by_halves`); 0, or fewer than 20 particles: none, and no check.
     resume : path, optional
         Optimiser file to continue from.
 
@@ -113,11 +110,12 @@ def make_initial_model(
     volume, pixel_size = read_mrc(result.maps[class_number - 1])
     evidence = Evidence(starts=starts, particle_diameter=settings.particle_diameter)
     if refine_iterations > 0 and len(particles) >= 2 * MIN_PER_HALF:
-        volume, fsc, lowpass = refine_by_halves(settings, particles, result, class_number, folder, refine_iterations, told)
-        evidence = replace(evidence, half_fsc=fsc, half_resolution=resolution_at(fsc, HALF_FSC, pixel_size, len(volume)), lowpass=lowpass)
+        halves = refine_by_halves(settings, particles, result, class_number, folder, refine_iterations, told)
+        volume = halves.map
+        evidence = replace(evidence, half_fsc=halves.fsc, half_resolution=halves.resolution, lowpass=halves.lowpass)
     evidence = replace(evidence, **_compare_starts(folder, starts, volume, pixel_size))
     found, score = "C1", None
-    detail = evidence.half_resolution or settings.particle_diameter / HALVES_LOWPASS
+    detail = evidence.half_resolution or parting_resolution(settings.particle_diameter)
     if symmetry.upper() != "C1":
         aligned = align_symmetry(volume, pixel_size, symmetry, resolution=detail)
         volume, found, score = aligned.symmetrised, symmetry.upper(), float(aligned.evidence.score)
@@ -185,44 +183,6 @@ def choose_class(result: RefinementResult, select: str) -> int:
     quality = np.where(share >= QUALITY_SHARE / len(share), 1.0 / classes["resolution"].to_numpy(), -np.inf)
     best = np.flatnonzero(quality >= quality.max() - 1e-12)
     return int(best[share[best].argmax()]) + 1
-
-
-def refine_by_halves(
-    settings: RefinementSettings, particles: ParticleSet, result: RefinementResult, class_number: int, folder: Path, iterations: int,
-    progress: Progress,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Refine the chosen class by EM with two independent halves that share only its low resolution.
-
-    Returns
-    -------
-    map : float32 (N, N, N)
-        Mean of both halves, each filtered by their correlation.
-    fsc : float64 (N//2+1,)
-    lowpass : float
-        A, from where on the halves are independent.
-    """
-    lowpass = settings.particle_diameter / HALVES_LOWPASS
-    given = read_particles(result.data_star)
-    mine = particles.select(_rows_of_class(particles, given, class_number))
-    halves = replace(
-        settings, algorithm=Algorithm.EM, auto_refine=True, auto_sampling=False, n_classes=1, n_iterations=iterations, tau2_fudge=1.0,
-        reference=str(result.maps[class_number - 1]), initial_lowpass=lowpass, low_resol_join=lowpass, healpix_order=2,
-        auto_local_healpix_order=settings.max_healpix_order + 1, auto_ignore_angles=True, max_significants=HALVES_SIGNIFICANTS,
-        firstiter_cc=False, non_negative=False, center_classes=False,
-    )  # fmt: skip
-    final = refine(halves, mine, folder / REFINE_FOLDER, progress)
-    # once converged, one map holds both halves, and theirs are not filtered
-    volumes = [read_mrc(path)[0] for path in (final.maps if final.finished else final.half_maps)]
-    records = (folder / REFINE_FOLDER / "run_iterations.jsonl").read_text().splitlines()
-    fsc = np.array(json.loads(records[-1])["fsc"])
-    return np.mean(volumes, axis=0, dtype=np.float32), fsc, lowpass
-
-
-def _rows_of_class(particles: ParticleSet, given: ParticleSet, class_number: int) -> np.ndarray:
-    """Rows of `particles` whose image is assigned to a class in `given`, or all where too few are."""
-    assigned = given.table["rlnImageName"][given.column("rlnClassNumber").astype(int) == class_number]
-    rows = np.flatnonzero(particles.table["rlnImageName"].isin(set(assigned)).to_numpy())
-    return rows if len(rows) >= 2 * MIN_PER_HALF else np.arange(len(particles))
 
 
 def _compare_starts(folder: Path, starts: list[dict[str, Any]], volume: np.ndarray, pixel_size: float) -> dict[str, Any]:

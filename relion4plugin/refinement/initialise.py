@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from relion4plugin.geometry.euler import euler_to_matrix
-from relion4plugin.imaging.filters import lowpass_half
+from relion4plugin.imaging.filters import lowpass_half, lowpass_to_shell
 from relion4plugin.imaging.fourier import half_to_image, image_to_half, round_half_away
 from relion4plugin.imaging.masks import mask_with_background, soft_disc
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
@@ -15,7 +15,7 @@ from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.slices import insertion_matrix, make_hermitian, make_slice_plan
 from relion4plugin.refinement.symmetrise import make_hermitian as make_hermitian_volume
 from relion4plugin.refinement.volume_slices import insert_slices
-from relion4plugin.refinement.volume_transforms import fade_sphere, inverse_volume, lowpass_volume
+from relion4plugin.refinement.volume_transforms import fade_sphere, inverse_volume
 
 SAMPLE = 1000  # particles per optics group
 START_SHELL = 0.07  # of the box
@@ -192,7 +192,7 @@ def start_references(averages: np.ndarray, settings: RefinementSettings, pixel_s
 
     def lowpass(maps: np.ndarray) -> np.ndarray:
         if volume:
-            return np.stack([lowpass_volume(one, shell) for one in maps])
+            return np.stack([lowpass_to_shell(one, shell) for one in maps])
         return half_to_image(lowpass_half(image_to_half(maps.astype(np.float32)), shell), box)
 
     references = lowpass(averages)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from relion4plugin.geometry.euler import euler_to_matrix, matrix_to_euler
 from relion4plugin.geometry.healpix import directions
@@ -28,10 +29,15 @@ class GlobalGrid:
     A *slice* is a base direction with an in-plane angle of the first half turn; its four variants (`VARIANTS`) make up all
     orientations. Base directions are one of each pair of opposite views, and one of each set of views that the symmetry makes
     equal. Slice ``f = b * half_turn + r``; child ``8 f + 2 c + p`` belongs to child direction c and child angle p.
+
+    Which pixels are searched changes with the turn, so priors are kept for all D = 12 * 4^order pixels: `listed` picks those of the
+    searched views, `spread` gives what was found there to all views that the symmetry makes equal.
     """
 
     order: int
+    symmetry: str
     pixel: np.ndarray  # int64 (B,), NESTED pixel of each base direction
+    behind: np.ndarray  # int64 (B,), pixel of the opposite view
     half_turn: int  # in-plane angles in half a turn
     turn: np.ndarray  # float64 (3, 3), random perturbation of the whole grid
     oversampling: int  # 0: the children are the slices themselves; 1
@@ -43,8 +49,13 @@ class GlobalGrid:
 
     @property
     def n_directions(self) -> int:
-        """Number of view directions, both of each opposite pair: D = 2 B; direction ``m B + b`` is seen from behind for m = 1."""
-        return 2 * len(self.pixel)
+        """Number of view directions D: all pixels, searched or not."""
+        return 12 * 4**self.order
+
+    @property
+    def listed(self) -> np.ndarray:
+        """Pixels of the searched views, int64 (2, B): from the front and from behind."""
+        return np.stack([self.pixel, self.behind])
 
     @property
     def children(self) -> int:
@@ -72,36 +83,54 @@ class GlobalGrid:
 
     def direction_angles(self) -> np.ndarray:
         """View directions without the perturbation, float64 (D, 2): rot and tilt in degrees."""
-        rot, tilt = (angle[self.pixel] for angle in directions(self.order))
-        behind = np.stack([(rot + 180.0) % 360.0, 180.0 - tilt], axis=1)
-        return np.concatenate([np.stack([rot, tilt], axis=1), behind])
+        return np.stack(directions(self.order), axis=1)
 
     def direction_of(self, coarse: np.ndarray, variant: np.ndarray) -> np.ndarray:
-        """Direction of coarse slices and variants, int64."""
-        return (np.asarray(variant, np.int64) >> 1) * len(self.pixel) + np.asarray(coarse, np.int64) // self.half_turn
+        """Direction (pixel) of coarse slices and variants, int64."""
+        return self.listed[np.asarray(variant, np.int64) >> 1, np.asarray(coarse, np.int64) // self.half_turn]
+
+    def spread(self, weights: np.ndarray) -> np.ndarray:
+        """Give every view the weight of the searched view nearest to one of its symmetric images; sums of (K, D) stay."""
+        operators = point_group(self.symmetry)
+        if len(operators) == 1:
+            return weights  # all views are searched
+        views, searched = _views(self.order) @ self.turn, np.unique(self.listed)
+        images = (views[searched] @ operators).reshape(-1, 3)  # operator by operator
+        everywhere = weights[:, searched[KDTree(images).query(views)[1] % len(searched)]]
+        return everywhere * (weights.sum(axis=1) / np.maximum(everywhere.sum(axis=1), 1e-30))[:, None]
 
 
-def unique_directions(order: int, symmetry: str) -> np.ndarray:
+def _views(order: int) -> np.ndarray:
+    """View directions of all pixels, float64 (D, 3)."""
+    rot, tilt = directions(order)
+    return euler_to_matrix(rot, tilt, 0.0)[:, 2]
+
+
+def unique_directions(order: int, symmetry: str, turn: np.ndarray | None = None) -> np.ndarray:
     """HEALPix pixels (NESTED) that stand for all views up to point-group symmetry and inversion, int64 ascending.
 
-    Kept are the pixels nearer to a fixed generic direction than to its images under symmetry and inversion. The pixels do not
-    share the symmetry, so for large groups the domain is widened by a quarter of their spacing: no view is far from a kept one.
+    Kept are the pixels that, after the `turn` (3, 3) of the grid, are nearer to a fixed generic direction than to its images under
+    symmetry and inversion. A turned grid, and any grid for the larger groups, does not share the symmetry: there the domain is
+    widened by 0.4 of the spacing, so that no view is far from a kept one. Without symmetry the turn does not matter.
     """
-    rot, tilt = directions(order)
-    views = euler_to_matrix(rot, tilt, 0.0)[:, 2]
-    operators = point_group(symmetry)
+    operators, views = point_group(symmetry), _views(order)
+    shared = len(operators) <= 4
+    if turn is not None and len(operators) > 1:
+        views, shared = views @ turn, shared and np.allclose(turn, np.eye(3))
     images = np.concatenate([operators @ _GENERIC, -(operators @ _GENERIC)])[1:]
     planes = images - _GENERIC
     planes /= np.linalg.norm(planes, axis=1, keepdims=True)
-    margin = np.sin(np.deg2rad(angular_step(order) / 4)) if len(operators) > 4 else 0.0
+    margin = 0.0 if shared else np.sin(np.deg2rad(0.4 * angular_step(order)))
     return np.flatnonzero((views @ planes.T <= margin + 1e-9).all(axis=1))
 
 
 def make_global_grid(order: int, symmetry: str, perturbation: float, oversampling: int = 1) -> GlobalGrid:
     """Build the grid of one iteration; `perturbation` is in units of the angular step."""
-    pixel = unique_directions(order, symmetry)
     angle = perturbation * angular_step(order)
-    return GlobalGrid(order, pixel, 3 * 2**order, euler_to_matrix(angle, angle, angle), oversampling)
+    turn = euler_to_matrix(angle, angle, angle)
+    pixel, views = unique_directions(order, symmetry, turn), _views(order)
+    behind = KDTree(views).query(-views[pixel])[1].astype(np.int64)
+    return GlobalGrid(order, symmetry, pixel, behind, 3 * 2**order, turn, oversampling)
 
 
 @dataclass(frozen=True)

@@ -94,15 +94,27 @@ def _start_model(inputs: Inputs, references: np.ndarray, sigma2: np.ndarray) -> 
 def _halves(particles: ParticleSet, seed: int) -> np.ndarray:
     """Return the gold-standard half of each particle, int8: rlnRandomSubset where given, else drawn at random."""
     n = len(particles)
+    check_halves(particles)
     if "rlnRandomSubset" in particles.table:
-        given = particles.column("rlnRandomSubset").astype(np.int64)
-        if set(np.unique(given)) == {1, 2}:
-            return (given - 1).astype(np.int8)
+        return (particles.column("rlnRandomSubset").astype(np.int64) - 1).astype(np.int8)
+    return (np.random.default_rng((seed, 0, 8)).permutation(n) % 2).astype(np.int8)
+
+
+def check_halves(particles: ParticleSet) -> None:
+    """Refuse a column rlnRandomSubset that does not name two halves; without the column halves are drawn.
+
+    Raises
+    ------
+    UserError
+    """
+    if "rlnRandomSubset" not in particles.table:
+        return
+    given = set(particles.column("rlnRandomSubset").astype(np.int64).tolist())
+    if given != {1, 2}:
         raise UserError(
-            f"{particles.source}: rlnRandomSubset holds {sorted(set(given.tolist()))[:4]}, expected 1 and 2 for the two halves; "
+            f"{particles.source}: rlnRandomSubset holds {sorted(given)[:4]}, expected 1 and 2 for the two halves; "
             "correct the column, or remove it to have halves drawn at random"
         )
-    return (np.random.default_rng((seed, 0, 8)).permutation(n) % 2).astype(np.int8)
 
 
 def check(settings: RefinementSettings, particles: ParticleSet) -> None:
@@ -149,5 +161,7 @@ def _check_volume(settings: RefinementSettings, particles: ParticleSet) -> None:
         )
     if settings.auto_refine and not settings.reference:
         raise UserError("auto-refinement starts from a map: give one with --ref, such as initial_model.mrc of an initial model job")
+    if settings.auto_refine:
+        check_halves(particles)
 
 

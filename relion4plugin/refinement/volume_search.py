@@ -84,6 +84,10 @@ class VolumeSearchPlan:
         """View directions of a global search; 0 for a local one."""
         return 0 if self.grid is None else self.grid.n_directions
 
+    def spread_directions(self, weights: np.ndarray) -> np.ndarray:
+        """Give the weights of searched directions (K, D) to all that symmetry makes equal; of a local search, leave them."""
+        return weights if self.grid is None else self.grid.spread(weights)
+
 
 def make_volume_plan(
     pixels: PixelList,

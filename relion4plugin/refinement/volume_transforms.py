@@ -112,31 +112,6 @@ def inverse_volume(transform: Any, box: int, size: int, radius: int = 0, workers
     return volume
 
 
-def lowpass_volume(volume: np.ndarray, shell: float, width: float = 2.0) -> np.ndarray:
-    """Low-pass a map by a raised cosine centred on a shell.
-
-    Parameters
-    ----------
-    volume : float32 (N, N, N)
-    shell : float
-        Radius of the weight 1/2, in units of 1/(N pixels).
-    width : float
-        Shells over which the weight falls from 1 to 0.
-
-    Returns
-    -------
-    float32 (N, N, N)
-    """
-    fft, n = fft_module(np), volume.shape[-1]
-    transform = fft.rfftn(volume.astype(np.float32, copy=False))
-    k2 = (np.fft.fftfreq(n, 1 / n) ** 2).astype(np.float32)
-    in_plane = k2[:, None] + np.arange(n // 2 + 1, dtype=np.float32) ** 2
-    for z in range(n):
-        r = np.sqrt(k2[z] + in_plane)
-        transform[z] *= 0.5 + 0.5 * np.cos(np.pi * np.clip((r - shell) / width + 0.5, 0.0, 1.0))
-    return fft.irfftn(transform, s=volume.shape)
-
-
 def fade_sphere(volume: np.ndarray, radius: float, edge: float) -> None:
     """Fade a map outside a sphere to the average of what is outside, in place.
 

@@ -109,8 +109,42 @@ def break_volume(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         float32 (N, N, N); the cut is a few voxels wide.
     """
     n = volume.shape[0]
-    axis = np.arange(n, dtype=np.float32) - n // 2
     normal = rng.normal(size=3)
     normal /= np.linalg.norm(normal)
-    distance = normal[0] * axis[:, None, None] + normal[1] * axis[:, None] + normal[2] * axis - rng.uniform(-0.05, 0.05) * n
-    return (volume * (0.5 - 0.5 * np.tanh(distance))).astype(np.float32)
+    return _cut(volume, _height(n, normal) - rng.uniform(-0.05, 0.05) * n)
+
+
+def cut_volume(volume: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Remove a share of the positive density by a cut along a random plane.
+
+    Parameters
+    ----------
+    volume : numpy.ndarray
+        float32 (N, N, N), origin at voxel N/2.
+    share : float
+        Of the density, 0 to 1, that goes.
+    rng : numpy.random.Generator
+        Source of the direction.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, N, N); the cut is a few voxels wide.
+    """
+    normal = rng.normal(size=3)
+    height = _height(volume.shape[0], normal / np.linalg.norm(normal))
+    order = np.argsort(height, axis=None)
+    mass = np.cumsum(np.maximum(volume.ravel()[order], 0.0), dtype=np.float64)
+    return _cut(volume, height - height.ravel()[order[np.searchsorted(mass, (1.0 - share) * mass[-1])]])
+
+
+def _height(n: int, normal: np.ndarray) -> np.ndarray:
+    """Distance in px of every voxel (z, y, x) of a box from the central plane with a unit normal (z, y, x)."""
+    axis = np.arange(n, dtype=np.float32) - n // 2
+    height: np.ndarray = normal[0] * axis[:, None, None] + normal[1] * axis[:, None] + normal[2] * axis
+    return height
+
+
+def _cut(volume: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Fade density to nothing where `height` (px) is positive."""
+    return (volume * (0.5 - 0.5 * np.tanh(height))).astype(np.float32)

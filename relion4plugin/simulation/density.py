@@ -36,21 +36,29 @@ def make_density(spec: SimulationSpec) -> Density:
         If the source cannot be read or does not fit into the box.
     """
     if spec.source.lower().endswith(MAP_SUFFIXES):
-        volume, diameter = _from_map(spec.source, spec)
+        found = read_map(spec.source)
+        diameter = found.diameter
+        check_fit(spec.source, diameter, spec.box_angst)
+        volume = found.resampled(spec.box_size, spec.pixel_size)
     else:
         atoms = read_structure(spec.source) if spec.pseudo_seed is None else pseudo_protein(spec.pseudo_seed)
         diameter = atoms.diameter
-        _check_fit(spec, diameter)
+        check_fit(spec.source, diameter, spec.box_angst)
         volume = density_of_atoms(atoms, spec.box_size, spec.pixel_size)
-    volume = _shape_spectrum(volume, spec)
+    volume = shape_spectrum(volume, spec.pixel_size, spec.resolution, spec.bfactor)
     return Density(volume, spec.diameter or min(diameter, spec.box_angst))
 
 
-def _check_fit(spec: SimulationSpec, diameter: float) -> None:
-    if diameter > spec.box_angst:
-        raise UserError(
-            f"simulation: {spec.source} is {diameter:.0f} A across but the box is {spec.box_angst:.0f} A; raise box_size or pixel_size"
-        )
+def check_fit(source: str, diameter: float, box_angst: float) -> None:
+    """Check that a particle of `diameter` fits a box of `box_angst`, both in A.
+
+    Raises
+    ------
+    UserError
+        If it does not.
+    """
+    if diameter > box_angst:
+        raise UserError(f"simulation: {source} is {diameter:.0f} A across but the box is {box_angst:.0f} A; raise box_size or pixel_size")
 
 
 def density_of_atoms(atoms: Atoms, box_size: int, pixel_size: float) -> np.ndarray:
@@ -122,18 +130,59 @@ def _frequency2(size: int, pixel_size: float) -> np.ndarray:
     return (f[:, None, None] ** 2 + f[None, :, None] ** 2 + f[: size // 2 + 1] ** 2).astype(np.float32)
 
 
-def _shape_spectrum(volume: np.ndarray, spec: SimulationSpec) -> np.ndarray:
-    """Low-pass with a soft edge at the resolution (Nyquist at most) and apply the B-factor."""
-    size = spec.box_size
-    limit = 1.0 / max(spec.resolution, 2.0 * spec.pixel_size)
-    frequency2 = _frequency2(size, spec.pixel_size)
+def shape_spectrum(volume: np.ndarray, pixel_size: float, resolution: float, bfactor: float) -> np.ndarray:
+    """Low-pass with a soft edge and apply a B-factor.
+
+    Parameters
+    ----------
+    volume : numpy.ndarray
+        float32 (N, N, N).
+    pixel_size : float
+        A per px.
+    resolution : float
+        Limit in A; Nyquist at most, 0 for Nyquist.
+    bfactor : float
+        A^2.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, N, N).
+    """
+    size = volume.shape[0]
+    limit = 1.0 / max(resolution, 2.0 * pixel_size)
+    frequency2 = _frequency2(size, pixel_size)
     edge = np.clip((limit - np.sqrt(frequency2)) / (RIM * limit), 0.0, 1.0)
-    gain = (0.5 - 0.5 * np.cos(np.pi * edge)) * np.exp(-spec.bfactor / 4.0 * frequency2)
+    gain = (0.5 - 0.5 * np.cos(np.pi * edge)) * np.exp(-bfactor / 4.0 * frequency2)
     return scipy.fft.irfftn(scipy.fft.rfftn(volume) * gain.astype(np.float32), s=(size,) * 3).astype(np.float32)
 
 
-def _from_map(source: str, spec: SimulationSpec) -> tuple[np.ndarray, float]:
-    """Map without background, resampled about its centre of mass; and the diameter (A) that holds 99 % of its mass."""
+@dataclass(frozen=True)
+class SourceMap:
+    """A map from a file, without its background."""
+
+    volume: np.ndarray  # float32 (n, n, n): z, y, x
+    pixel_size: float  # A per px
+    centre: np.ndarray  # float64 (3,): z, y, x of the centre of mass from the centre of the map, px
+    diameter: float  # A, of the sphere about the centre of mass that holds 99 % of the mass
+
+    def resampled(self, box_size: int, pixel_size: float) -> np.ndarray:
+        """Density float32 (N, N, N) in another box and pixel size (A), its centre of mass at voxel N/2."""
+        volume = self.volume
+        for i in range(3):
+            matrix = resampling_matrix(len(self.volume), self.pixel_size, box_size, pixel_size, self.centre[i])
+            volume = np.moveaxis(np.tensordot(matrix, volume, axes=(1, i)), 0, i)
+        return np.ascontiguousarray(volume)
+
+
+def read_map(source: str) -> SourceMap:
+    """Read a map to simulate from, less its background: the median outside the inscribed sphere.
+
+    Raises
+    ------
+    UserError
+        If it is not a cube, has no pixel size or shows nothing.
+    """
     volume, pixel_size = read_mrc(Path(source))
     if volume.ndim != 3 or len(set(volume.shape)) != 1:
         raise UserError(f"{Path(source).name}: the map is {volume.shape} voxels but must be a cube; pad it")
@@ -148,15 +197,11 @@ def _from_map(source: str, spec: SimulationSpec) -> tuple[np.ndarray, float]:
         raise UserError(f"{Path(source).name}: no density above the background, or values that are not numbers; give another map")
     others = ((1, 2), (0, 2), (0, 1))
     centre = np.array([(mass.sum(axis=others[i]) * axis).sum() / mass.sum() for i in range(3)])
-    for i in range(3):
-        matrix = resampling_matrix(size, pixel_size, spec.box_size, spec.pixel_size, centre[i])
-        volume = np.moveaxis(np.tensordot(matrix, volume, axes=(1, i)), 0, i)
     away = (axis[:, None, None] - centre[0]) ** 2 + (axis[None, :, None] - centre[1]) ** 2 + (axis - centre[2]) ** 2
     order = np.argsort(away, axis=None)
     inside = np.searchsorted(np.cumsum(mass.reshape(-1)[order]), 0.99 * mass.sum())
     diameter = 2.0 * pixel_size * float(np.sqrt(away.reshape(-1)[order[inside]]))
-    _check_fit(spec, diameter)
-    return np.ascontiguousarray(volume), diameter
+    return SourceMap(volume, pixel_size, centre, diameter)
 
 
 def resampling_matrix(size: int, pixel_size: float, new_size: int, new_pixel_size: float, centre: float) -> np.ndarray:

@@ -141,10 +141,37 @@ def normalise(images: np.ndarray) -> np.ndarray:
     numpy.ndarray
         The same array.
     """
-    n = images.shape[-1]
-    axis = np.arange(n) - n // 2
-    background = np.flatnonzero(axis[:, None] ** 2 + axis**2 > (BACKGROUND_DIAMETER * n / 2) ** 2)
+    background = background_pixels(images.shape[-1])
     values = images.reshape(len(images), -1)[:, background]
     images -= values.mean(axis=1)[:, None, None]
     images /= values.std(axis=1)[:, None, None]
+    return images
+
+
+def background_pixels(n: int) -> np.ndarray:
+    """Flat indices of the pixels of an image of n px outside a circle of 0.75 box."""
+    axis = np.arange(n) - n // 2
+    return np.flatnonzero(axis[:, None] ** 2 + axis**2 > (BACKGROUND_DIAMETER * n / 2) ** 2)
+
+
+def subtract_ramps(images: np.ndarray) -> np.ndarray:
+    """Subtract the plane that fits the background best, as RELION's extraction does before it normalises.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        float32 (n, N, N), changed in place.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same array.
+    """
+    n = images.shape[-1]
+    axis = np.arange(n) / n - 0.5
+    plane = np.stack([np.ones(n * n), np.tile(axis, n), np.repeat(axis, n)])
+    background = background_pixels(n)
+    fit = np.linalg.pinv(plane[:, background]).astype(np.float32)
+    flat = images.reshape(len(images), -1)
+    flat -= (flat[:, background] @ fit) @ plane.astype(np.float32)
     return images

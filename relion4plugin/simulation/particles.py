@@ -15,6 +15,7 @@ from relion4plugin.simulation.images import ImageMaker, prepare_images
 from relion4plugin.simulation.noise import BLOCK
 from relion4plugin.simulation.plan import Plan, make_plan
 from relion4plugin.simulation.spec import NEIGHBOUR, PARTICLE, SimulationSpec
+from relion4plugin.simulation.tables import extracted_table, optics_table, pose_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +60,7 @@ def simulate(spec: SimulationSpec, out_dir: Path | str, progress: Progress, chun
         If the spec is not valid, its source cannot be used, or the folder cannot be written.
     """
     spec.validate()
-    out = Path(out_dir)
-    try:
-        (out / "Particles").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {out / 'Particles'} ({error.strerror}); choose another output folder") from error
+    out = make_output_folder(out_dir)
     density = make_density(spec)
     plan = make_plan(spec, density.diameter)
     maker = prepare_images(spec, plan, density.volume, density.diameter)
@@ -74,11 +71,27 @@ def simulate(spec: SimulationSpec, out_dir: Path | str, progress: Progress, chun
     for micrograph in range(spec.micrographs):
         _write_micrograph(out / stack_name(micrograph), maker, micrograph, rows_at_once, progress)
     progress.finish()
-    optics = _optics_table(spec)
+    optics = optics_table(spec, spec.n_optics_groups)
     extracted, truth = _particle_tables(spec, plan)
     write_star(result.particles_star, {"optics": optics, "particles": extracted})
     write_star(result.truth_star, {"optics": optics, "particles": truth})
     return result
+
+
+def make_output_folder(out_dir: Path | str) -> Path:
+    """Make the folder of a simulated data set, with one for its stacks in it.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made.
+    """
+    out = Path(out_dir)
+    try:
+        (out / "Particles").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {out / 'Particles'} ({error.strerror}); choose another output folder") from error
+    return out
 
 
 def stack_name(micrograph: int) -> str:
@@ -96,51 +109,13 @@ def _write_micrograph(path: Path, maker: ImageMaker, micrograph: int, rows_at_on
             progress.advance(len(images))
 
 
-def _optics_table(spec: SimulationSpec) -> "pd.DataFrame":
-    import pandas as pd
-
-    groups = np.arange(1, spec.n_optics_groups + 1)
-    return pd.DataFrame(
-        {
-            "rlnOpticsGroup": groups,
-            "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups],
-            "rlnVoltage": spec.voltage,
-            "rlnSphericalAberration": spec.spherical_aberration,
-            "rlnAmplitudeContrast": spec.amplitude_contrast,
-            "rlnImagePixelSize": spec.pixel_size,
-            "rlnImageSize": spec.box_size,
-            "rlnImageDimensionality": 2,
-            "rlnCtfDataAreCtfPremultiplied": 0,
-        }
-    )
-
-
 def _particle_tables(spec: SimulationSpec, plan: Plan) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     """Tables without and with the truth."""
-    import pandas as pd
-
     slices = np.arange(len(plan)) - np.searchsorted(plan.micrograph, plan.micrograph) + 1
-    extracted = pd.DataFrame(
-        {
-            "rlnCoordinateX": plan.coordinates[:, 0],
-            "rlnCoordinateY": plan.coordinates[:, 1],
-            "rlnImageName": [f"{s:06d}@{stack_name(m)}" for s, m in zip(slices, plan.micrograph, strict=True)],
-            "rlnMicrographName": [f"Micrographs/mic{m + 1:05d}.mrc" for m in plan.micrograph],
-            "rlnOpticsGroup": plan.optics_group,
-            "rlnDefocusU": plan.ctf.defocus_u,
-            "rlnDefocusV": plan.ctf.defocus_v,
-            "rlnDefocusAngle": plan.ctf.defocus_angle,
-            "rlnPhaseShift": plan.ctf.phase_shift,
-            "rlnCtfBfactor": plan.ctf.bfactor,
-            "rlnCtfScalefactor": plan.ctf.scale,
-        }
-    )
+    names = [f"{s:06d}@{stack_name(m)}" for s, m in zip(slices, plan.micrograph, strict=True)]
+    extracted = extracted_table(names, plan.coordinates, plan.micrograph, plan.optics_group, plan.ctf)
     truth = extracted.assign(
-        rlnAngleRot=plan.angles[:, 0],
-        rlnAngleTilt=plan.angles[:, 1],
-        rlnAnglePsi=plan.angles[:, 2],
-        rlnOriginXAngst=-plan.places[:, 0] * spec.pixel_size,
-        rlnOriginYAngst=-plan.places[:, 1] * spec.pixel_size,
+        **pose_columns(plan.angles, plan.places, spec.pixel_size),
         rlnSimulatedKind=plan.kinds,
         rlnSimulatedView=plan.views,
         rlnSimulatedIsParticle=np.isin(plan.kinds, (PARTICLE, NEIGHBOUR)).astype(int),

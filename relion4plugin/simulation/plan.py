@@ -9,6 +9,7 @@ import numpy as np
 
 from relion4plugin.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
 from relion4plugin.imaging.ctf import CtfParameters
+from relion4plugin.simulation.mixture_spec import MixtureSpec
 from relion4plugin.simulation.spec import NEIGHBOUR, PARTICLE, SimulationSpec
 
 MICROGRAPH_SIZE = 4096  # px of the particle images, for rlnCoordinateX/Y
@@ -80,7 +81,7 @@ def make_plan(spec: SimulationSpec, diameter: float) -> Plan:
         micrograph=micrograph,
         optics_group=micrograph % spec.n_optics_groups + 1,
         coordinates=optics.uniform(spec.box_size / 2, MICROGRAPH_SIZE - spec.box_size / 2, (n, 2)).round(),
-        ctf=_ctf(spec, micrograph, optics),
+        ctf=draw_ctf(spec, micrograph, spec.defocus_scatter, optics),
         edges=_edges(spec, contaminant),
         extras=_extras(spec, kinds, diameter / spec.pixel_size, contaminant),
     )
@@ -107,13 +108,30 @@ def _kinds(spec: SimulationSpec, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(np.concatenate([junk, np.full(spec.n_particles - n_junk, PARTICLE)]).astype(str))
 
 
-def _ctf(spec: SimulationSpec, micrograph: np.ndarray, rng: np.random.Generator) -> CtfParameters:
-    """Defocus of each micrograph, scattered over its particles; astigmatism with one angle for each micrograph."""
-    n = spec.n_particles
-    mean = rng.uniform(spec.defocus_min, spec.defocus_max, spec.micrographs)[micrograph] + spec.defocus_scatter * rng.standard_normal(n)
-    angle = rng.uniform(-90.0, 90.0, spec.micrographs)[micrograph]
+def draw_ctf(spec: SimulationSpec | MixtureSpec, micrograph: np.ndarray, scatter: float, rng: np.random.Generator) -> CtfParameters:
+    """Defocus of each micrograph, scattered over its particles; astigmatism with one angle for each micrograph.
+
+    Parameters
+    ----------
+    spec : SimulationSpec or MixtureSpec
+        Microscope and range of defocus.
+    micrograph : numpy.ndarray
+        int (n,), ascending from 0.
+    scatter : float
+        Standard deviation over the particles of a micrograph, A.
+    rng : numpy.random.Generator
+        Source.
+
+    Returns
+    -------
+    CtfParameters
+        Of n particles, rounded as a STAR file will say it.
+    """
+    n, micrographs = len(micrograph), int(micrograph[-1]) + 1
+    mean = rng.uniform(spec.defocus_min, spec.defocus_max, micrographs)[micrograph] + scatter * rng.standard_normal(n)
+    angle = rng.uniform(-90.0, 90.0, micrographs)[micrograph]
     return CtfParameters(
-        defocus_u=(mean + spec.astigmatism / 2).round(2),  # as the STAR file will say it
+        defocus_u=(mean + spec.astigmatism / 2).round(2),
         defocus_v=(mean - spec.astigmatism / 2).round(2),
         defocus_angle=angle.round(4),
         voltage=np.full(n, spec.voltage),

@@ -12,6 +12,39 @@ JUNK_KINDS = ("empty", "aggregate", "broken", NEIGHBOUR, "edge")
 STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 MAP_SUFFIXES = (".mrc", ".map", ".ccp4")
 
+Rules = tuple[tuple[str, bool, str], ...]  # field, whether its value is good, what it must be
+
+
+def check_rules(spec: object, rules: Rules) -> None:
+    """Check the fields of a spec.
+
+    Raises
+    ------
+    UserError
+        At the first rule that is not kept, naming the field and its value.
+    """
+    for name, good, expected in rules:
+        if not good:
+            raise UserError(f"simulation: {name} is {getattr(spec, name)!r} but must be {expected}; change it")
+
+
+def check_source_file(source: str, built_in: str) -> None:
+    """Check that a source is an existing structure or map; `built_in` says how a built-in molecule would be named.
+
+    Raises
+    ------
+    UserError
+        If it is neither.
+    """
+    suffixes = tuple(s + z for s in STRUCTURE_SUFFIXES for z in ("", ".gz")) + MAP_SUFFIXES
+    if not source.lower().endswith(suffixes):
+        raise UserError(
+            f"simulation: source {source!r} is neither '{built_in}' nor a structure ({', '.join(STRUCTURE_SUFFIXES)}, also .gz) "
+            f"nor a map ({', '.join(MAP_SUFFIXES)}); give one of these"
+        )
+    if not Path(source).is_file():
+        raise UserError(f"simulation: source {source} does not exist; give a structure, a map or '{built_in}'")
+
 
 @dataclass(frozen=True)
 class SimulationSpec:
@@ -58,7 +91,7 @@ class SimulationSpec:
         UserError
             At the first value that is out of range, naming it.
         """
-        rules: tuple[tuple[str, bool, str], ...] = (
+        rules: Rules = (
             ("n_particles", self.n_particles >= 1, "at least 1"),
             ("box_size", self.box_size >= 16 and self.box_size % 2 == 0, "an even number of at least 16 px"),
             ("pixel_size", self.pixel_size > 0, "above 0 A"),
@@ -83,22 +116,9 @@ class SimulationSpec:
             ("diameter", 0 <= self.diameter <= self.box_angst, f"at most the box, {self.box_angst:g} A"),
             ("seed", self.seed >= 0, "at least 0"),
         )
-        for name, good, expected in rules:
-            if not good:
-                raise UserError(f"simulation: {name} is {getattr(self, name)!r} but must be {expected}; change it")
-        self._check_source()
-
-    def _check_source(self) -> None:
-        if self.pseudo_seed is not None:
-            return
-        suffixes = tuple(s + z for s in STRUCTURE_SUFFIXES for z in ("", ".gz")) + MAP_SUFFIXES
-        if not self.source.lower().endswith(suffixes):
-            raise UserError(
-                f"simulation: source {self.source!r} is neither '{PSEUDO}' nor a structure ({', '.join(STRUCTURE_SUFFIXES)}, also .gz) "
-                f"nor a map ({', '.join(MAP_SUFFIXES)}); give one of these"
-            )
-        if not Path(self.source).is_file():
-            raise UserError(f"simulation: source {self.source} does not exist; give a structure, a map or '{PSEUDO}'")
+        check_rules(self, rules)
+        if self.pseudo_seed is None:
+            check_source_file(self.source, PSEUDO)
 
     @property
     def pseudo_seed(self) -> int | None:

@@ -68,18 +68,31 @@ def pseudo_protein(seed: int) -> Atoms:
     rng = np.random.default_rng(np.random.SeedSequence((seed, 0x70726F74)))
     while True:
         radii = rng.uniform(18.0, 29.0, int(rng.integers(9, 13)))
-        centres = _touching_balls(radii, rng)
+        centres = touching_balls(radii, rng)
         between = np.linalg.norm(centres[:, None] - centres, axis=2) + radii[:, None] + radii
         if 150.0 <= between.max() <= 185.0:
             break
-    residues = np.concatenate([centre + _confined_walk(radius, rng) for centre, radius in zip(centres, radii, strict=True)])
+    residues = np.concatenate([centre + confined_walk(radius, rng) for centre, radius in zip(centres, radii, strict=True)])
     positions = np.repeat(residues, len(BACKBONE), axis=0)
     positions += rng.normal(0.0, ATOM_SPREAD, positions.shape)
     return centred(positions, np.tile(BACKBONE, len(residues)))
 
 
-def _touching_balls(radii: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Place balls one after the other, each touching an earlier one, at the free place nearest to their middle; (n, 3) in A."""
+def touching_balls(radii: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Place balls one after the other, each touching an earlier one, at the free place nearest to their middle.
+
+    Parameters
+    ----------
+    radii : numpy.ndarray
+        float (n,), A.
+    rng : numpy.random.Generator
+        Source of the places that are tried.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, 3): centres in A, the first at the origin.
+    """
     centres = np.zeros((len(radii), 3))
     for i in range(1, len(radii)):
         touched = rng.integers(i, size=PLACE_CHOICES)
@@ -92,13 +105,40 @@ def _touching_balls(radii: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return centres
 
 
-def _confined_walk(radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Walk of residues in a ball at protein density, each step the least crowded of several; positions (n, 3) in A."""
-    walk = np.zeros((round(4.0 / 3.0 * np.pi * radius**3 / RESIDUE_VOLUME), 3))
-    for i in range(1, len(walk)):
+def residues_in_ball(radius: float) -> int:
+    """Residues that fill a ball of `radius` A at the density of a folded protein."""
+    return round(4.0 / 3.0 * np.pi * radius**3 / RESIDUE_VOLUME)
+
+
+def confined_walk(
+    radius: float, rng: np.random.Generator, others: np.ndarray | None = None, stretch: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Walk of residues in a ball or ellipsoid at protein density, each step the least crowded of several.
+
+    Parameters
+    ----------
+    radius : float
+        Of the ball about the origin, A.
+    rng : numpy.random.Generator
+        Source of the steps that are tried.
+    others : numpy.ndarray, optional
+        float (m, 3): residues that are in the ball already, A; the walk has as many fewer.
+    stretch : numpy.ndarray or float
+        float (3,): half-axes of the ellipsoid, of `radius`; their product is 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, 3), A.
+    """
+    present = 0 if others is None else len(others)
+    places = np.zeros((max(residues_in_ball(radius), present + 1), 3))
+    if others is not None:
+        places[:present] = others
+    for i in range(present + 1, len(places)):
         steps = rng.normal(size=(STEP_CHOICES, 3))
-        steps = walk[i - 1] + CALPHA_STEP * steps / np.linalg.norm(steps, axis=1, keepdims=True)
-        distance2 = ((steps[:, None] - walk[None, :i]) ** 2).sum(axis=2)
-        crowding = np.exp(-distance2 / CROWDING_RANGE**2).sum(axis=1) + np.maximum(0.0, (steps**2).sum(axis=1) - radius**2)
-        walk[i] = steps[np.argmin(crowding)]
-    return walk
+        steps = places[i - 1] + CALPHA_STEP * steps / np.linalg.norm(steps, axis=1, keepdims=True)
+        distance2 = ((steps[:, None] - places[None, :i]) ** 2).sum(axis=2)
+        crowding = np.exp(-distance2 / CROWDING_RANGE**2).sum(axis=1) + np.maximum(0.0, ((steps / stretch) ** 2).sum(axis=1) - radius**2)
+        places[i] = steps[np.argmin(crowding)]
+    return places[present:]

@@ -173,6 +173,9 @@ def test_numbers_as_relion_prints_them(tmp_path):
 def test_tables_without_rows_are_left_out(tmp_path):
     write_star(tmp_path / "a.star", {"empty": pd.DataFrame({"x": []}), "nothing": {}, "t": {"x": 1}})
     assert list(read_star(tmp_path / "a.star")) == ["t"]
+    write_star(tmp_path / "a.star", {"t": pd.DataFrame({"rlnImageName": [], "x": []}), "nothing": {}})
+    alone = read_star(tmp_path / "a.star")
+    assert list(alone) == ["t"] and list(alone["t"]) == ["rlnImageName", "x"] and len(alone["t"]) == 0
 
 
 @pytest.mark.parametrize("text", ["a\nb", "both \" ' kinds' of\" quotes"])

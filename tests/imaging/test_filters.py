@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from relion4plugin.arrays import to_numpy
-from relion4plugin.imaging.filters import frc, fsc, lowpass_half, radial_power, resize_images, resolution_at
+from relion4plugin.imaging.filters import (
+    frc,
+    fsc,
+    lowpass_half,
+    lowpass_to_shell,
+    lowpass_volume,
+    radial_power,
+    randomise_phases,
+    resize_images,
+    resolution_at,
+)
 from relion4plugin.imaging.fourier import half_shells, half_to_image, image_to_half
 
 
@@ -91,3 +101,37 @@ def test_filtered_image_has_the_expected_resolution(rng):
     low = half_to_image(lowpass_half(image_to_half(image), 16, width=0), 64)
     noise = rng.normal(size=image.shape).astype(np.float32) * 0.1
     assert resolution_at(frc(image, low + noise), 0.5, 1.5, 64) == pytest.approx(64 * 1.5 / 16)
+
+
+def radii_of(n):
+    """Radius of every component of a half transform, in units of 1/(N pixels)."""
+    k, half = np.fft.fftfreq(n, 1 / n), np.arange(n // 2 + 1)
+    return np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + half**2)
+
+
+@pytest.mark.parametrize("width", [0, 2, 3.5])
+def test_lowpass_of_a_map_weighs_by_radius(rng, width):
+    volume = rng.standard_normal((18, 18, 18)).astype(np.float32)
+    found = np.fft.rfftn(lowpass_to_shell(volume, 5, width)) / np.fft.rfftn(volume)
+    r = radii_of(18)
+    ramp = np.clip((r - 5) / width + 0.5, 0, 1) if width else r > 5
+    np.testing.assert_allclose(found, 0.5 + 0.5 * np.cos(np.pi * ramp), atol=2e-3)
+    np.testing.assert_array_equal(lowpass_volume(volume, 2.0, 7.2, width), lowpass_to_shell(volume, 5, width))
+
+
+def test_random_phases_keep_amplitudes_and_low_frequencies(rng):
+    volume = rng.standard_normal((24, 24, 24)).astype(np.float32)
+    changed = randomise_phases(volume, 5, np.random.default_rng(0))
+    before, after = np.fft.rfftn(volume), np.fft.rfftn(changed)
+    np.testing.assert_allclose(np.abs(after), np.abs(before), rtol=2e-3, atol=1e-2)
+    low = radii_of(24) < 5
+    np.testing.assert_allclose(after[low], before[low], atol=1e-2)
+    product = after[~low] * np.conj(before[~low])
+    assert abs(product.sum()) / np.abs(product).sum() < 0.05
+
+
+def test_random_phases_follow_the_seed(rng):
+    volume = rng.standard_normal((16, 16, 16)).astype(np.float32)
+    one, same, other = (randomise_phases(volume, 3, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 0.1

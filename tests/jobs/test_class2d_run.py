@@ -12,7 +12,7 @@ from relion4plugin.cli.main import main
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.class2d import Class2DParameters, needed_bytes, run
 from relion4plugin.progress import Silent
-from tests.jobs.small_project import BOX, N, write_particles_star
+from tests.jobs.small_project import BOX, N, let_all_pass, write_particles_star
 
 
 class Engine:
@@ -32,6 +32,7 @@ class Engine:
 
 
 def install(monkeypatch, stand_in: Engine) -> Engine:
+    let_all_pass(monkeypatch)
     monkeypatch.setitem(sys.modules, "relion4plugin.refinement.engine", SimpleNamespace(refine=stand_in))
     return stand_in
 

@@ -220,3 +220,10 @@ def test_relions_program_knows_every_option(changes):
     help_text = subprocess.run(["relion_refine", "--help"], capture_output=True, text=True, check=False).stdout
     words = relion_command(Class3DParameters(fn_img="p", fn_ref="m", **changes), Path("out"))
     assert [word for word in words if word.startswith("--") and not re.search(rf"{word} \(", help_text)] == []
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"particle_diameter": 60.0}, "does not fit the box"), ({"sym_name": "X9"}, "X9")])
+def test_what_the_engine_refuses_leaves_no_folder(project, changes, message):
+    with pytest.raises(UserError, match=message):
+        class3d.run(parameters(**changes), Path("out"), Silent())
+    assert not Path("out").exists()

@@ -1,17 +1,19 @@
 import dataclasses
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 
 from relion4plugin.errors import UserError
-from relion4plugin.files.star import read_star
+from relion4plugin.files.star import read_star, write_star
 from relion4plugin.jobs import initialmodel
 from relion4plugin.jobs.initialmodel import InitialModelParameters, from_options, relion_command, settings_of, validate
 from relion4plugin.jobs.job_star import read_job_star
 from relion4plugin.jobs.parameters import fields_of
 from relion4plugin.progress import Silent
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
-from tests.jobs.small_project import ModelMaker, install_model_maker
+from tests.jobs.small_project import BOX, PIXEL, ModelMaker, install_model_maker, write_particles_star
 
 
 def test_defaults_are_relions():
@@ -193,6 +195,21 @@ def test_the_estimate_of_disk_space_counts_starts_and_halves():
     volume = 64**3 * 4
     one = initialmodel.needed_bytes(p, 1000, 64)
     assert 22 * 2 * volume < one < 2**30
-    # of a start that is dropped one map stays, of each iteration of the halves two
+    # of a start that is dropped one map stays, of each iteration of the halves two, and there may be three times as many iterations
     assert 4 * volume <= initialmodel.needed_bytes(dataclasses.replace(p, nr_restarts=5), 1000, 64) - one < 8 * volume
-    assert 6 * volume <= initialmodel.needed_bytes(dataclasses.replace(p, nr_iter_halves=3), 1000, 64) - one < 20 * volume
+    assert 18 * volume <= initialmodel.needed_bytes(dataclasses.replace(p, nr_iter_halves=3), 1000, 64) - one < 24 * volume
+
+
+def test_a_wrong_column_of_halves_is_found_before_the_model_is_made(project, maker):
+    write_particles_star("many.star", 24, stack="many.mrcs")
+    with mrcfile.new("many.mrcs", data=np.zeros((24, BOX, BOX), np.float32)) as mrc:
+        mrc.voxel_size = PIXEL
+    tables = read_star("many.star")
+    tables["particles"]["rlnRandomSubset"] = 1
+    write_star("many.star", tables)
+    p = InitialModelParameters(fn_img="many.star", particle_diameter=40.0, nr_iter_halves=3)
+    with pytest.raises(UserError, match="rlnRandomSubset holds"):
+        initialmodel.run(p, Path("out"), Silent())
+    assert not Path("out").exists() and not maker.calls
+    initialmodel.run(dataclasses.replace(p, nr_iter_halves=0), Path("out"), Silent())  # no halves: the column means nothing
+    assert len(maker.calls) == 1

@@ -80,6 +80,7 @@ def test_a_postprocess_job(project):
     np.testing.assert_allclose(masked, read_mrc(outputs.map)[0] * soft_sphere(BOX, 20, 6), atol=1e-6)
     with pytest.raises(UserError, match="earlier run"):
         postprocess.run(postprocess.PostprocessParameters(fn_in=HALF), project / "Post", Silent())
+    (project / "Post" / "report.html").write_text("of the first run")
     again = postprocess.run(postprocess.PostprocessParameters(fn_in=HALF), project / "Post", Silent(), overwrite=True)
     assert again.masked is None and not (project / "Post/postprocess_masked.mrc").exists()
 

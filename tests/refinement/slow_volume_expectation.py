@@ -35,8 +35,10 @@ def global_places(order: int, pixels: np.ndarray, perturbation: float, oversampl
     count = round(180 / step)
     moved = euler_to_matrix(*[perturbation * step] * 3)
     rot, tilt = directions(order)
+    views = euler_to_matrix(rot, tilt, 0.0)[:, 2]
     places = []
-    for b, pixel in enumerate(pixels):
+    for pixel in pixels:
+        opposite = int((views @ views[pixel]).argmin())
         fine = [(rot[pixel], tilt[pixel])]
         if oversampling:
             fine = list(zip(*(angle[4 * pixel : 4 * pixel + 4] for angle in directions(order + 1)), strict=True))
@@ -51,7 +53,7 @@ def global_places(order: int, pixels: np.ndarray, perturbation: float, oversampl
                         return euler_to_matrix(0, 0, half) @ matrix
 
                     children = [view(r, t, psi + turn) for r, t in fine for turn in turns]
-                    places.append(Place(view(rot[pixel], tilt[pixel], psi), children, behind * len(pixels) + b))
+                    places.append(Place(view(rot[pixel], tilt[pixel], psi), children, opposite if behind else int(pixel)))
     return places
 
 
@@ -115,7 +117,7 @@ def slow_volume_expectation(case) -> SimpleNamespace:
     rough_slicer = Slicer(ky[:p_coarse], kx[:p_coarse], m, m // box, coarse // 2, current // 2)
     mask = raised_cosine_disc(box, settings.particle_diameter / 2 / PIXEL)
     halves = 2 if case.gradient else 1
-    n_directions = 2 * len(case.pixels) if case.pixels is not None else 0
+    n_directions = 12 * 4**case.order if case.pixels is not None else 0
     grid_shape = (halves, n_classes, m, m, m // 2 + 1)
     out = SimpleNamespace(
         best_class=[], matrix=[], best_shift=[], pmax=[], n_significant=[], log_likelihood=[], weight=[], norm_power=[], offset_power=[],
@@ -123,6 +125,7 @@ def slow_volume_expectation(case) -> SimpleNamespace:
         noise_power=np.zeros(model.sigma2_noise.shape), data=np.zeros(grid_shape, complex), grid=np.zeros(grid_shape),
     )  # fmt: skip
     places = None if case.pixels is None else global_places(case.order, case.pixels, case.perturbation, case.oversampling)
+    searched = 1.0 if places is None else model.pdf_direction[:, sorted({place.direction for place in places})].sum()
     shift_children = len(plan.shifts.fine) // len(plan.shifts.coarse)
 
     def phases(shifts):
@@ -161,7 +164,7 @@ def slow_volume_expectation(case) -> SimpleNamespace:
                 return 0.0
             with np.errstate(divide="ignore"):
                 if place.direction >= 0:
-                    return np.log(model.pdf_direction[k, place.direction])
+                    return np.log(model.pdf_direction[k, place.direction] / searched)
                 return np.log(model.pdf_class[k]) + place.log_prior
 
         labels, scores = [], []

@@ -14,8 +14,7 @@ from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.particles import read_particles
 from relion4plugin.geometry.euler import angular_distance, euler_to_matrix
 from relion4plugin.postprocessing.align_maps import agreement
-from relion4plugin.refinement import initial_model
-from relion4plugin.refinement.initial_model import choose_class, make_initial_model, refine_by_halves
+from relion4plugin.refinement.initial_model import choose_class, make_initial_model
 from relion4plugin.refinement.settings import RefinementSettings
 from tests.refinement.projections import DIAMETER, molecule, project
 from tests.refinement.simulated import PIXEL
@@ -181,29 +180,3 @@ def result_with(monkeypatch, shares, resolutions):
 )
 def test_the_chosen_class(monkeypatch, shares, resolutions, select, expected):
     assert choose_class(result_with(monkeypatch, shares, resolutions), select) == expected
-
-
-def test_a_converged_refinement_of_halves_gives_its_joined_map(monkeypatch, tmp_path):
-    """The half maps that it leaves are unfiltered; the mean of the regularised ones is taken only before."""
-    from relion4plugin.files.mrc import write_volume
-
-    for name, value in (("joined", 1.0), ("half1", 2.0), ("half2", 4.0)):
-        write_volume(tmp_path / f"{name}.mrc", np.full((4, 4, 4), value, np.float32), PIXEL)
-    (tmp_path / "halves").mkdir()
-    (tmp_path / "halves" / "run_iterations.jsonl").write_text(json.dumps({"fsc": [1.0, 0.5, 0.0]}) + "\n")
-    truth = project(tmp_path, 24, structures=[molecule(5)], noise=0.2)
-    data = SimpleNamespace(data_star=with_classes(tmp_path, truth), maps=(tmp_path / "map.mrc",))
-    for finished, expected in ((True, 1.0), (False, 3.0)):
-        halves = (tmp_path / "half1.mrc", tmp_path / "half2.mrc")
-        final = SimpleNamespace(finished=finished, maps=(tmp_path / "joined.mrc",), half_maps=halves)
-        monkeypatch.setattr(initial_model, "refine", lambda *a, final=final, **k: final)
-        volume, fsc, _ = refine_by_halves(SETTINGS, truth.particles, data, 1, tmp_path, 2, None)
-        assert np.all(volume == expected)
-        assert fsc.tolist() == [1.0, 0.5, 0.0]
-
-
-def with_classes(folder: Path, truth) -> Path:
-    from relion4plugin.files.particles import write_particles
-
-    write_particles(folder / "data.star", truth.particles.with_columns({"rlnClassNumber": np.ones(len(truth.particles), int)}))
-    return folder / "data.star"

@@ -11,11 +11,11 @@ from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import write_volume
 from relion4plugin.files.particles import read_particles
 from relion4plugin.files.star import write_star
+from relion4plugin.imaging.filters import lowpass_to_shell
 from relion4plugin.refinement import initial_maps, initialise
 from relion4plugin.refinement.images import ImageModel, ImageSource
 from relion4plugin.refinement.references import PaddedGrid
 from relion4plugin.refinement.settings import RefinementSettings
-from relion4plugin.refinement.volume_transforms import lowpass_volume
 from tests.refinement.gaussian_volumes import CENTRES, HEIGHTS, blob_volume
 from tests.refinement.simulated import PIXEL, write_tables
 
@@ -50,7 +50,7 @@ def test_averages_of_balls_are_balls_of_their_density(balls, padding):
     assert averages.shape == (2, BOX, BOX, BOX)
     assert averages.dtype == np.float32
     # a projection of exp(-r^2 / 2 s^2) is itself times s sqrt(2 pi); the few shells used blur it
-    expected = lowpass_volume(blob_volume(BOX, np.zeros((1, 3)), np.ones(1), 5.0), 2.0, 0.5) / (5.0 * np.sqrt(2 * np.pi))
+    expected = lowpass_to_shell(blob_volume(BOX, np.zeros((1, 3)), np.ones(1), 5.0), 2.0, 0.5) / (5.0 * np.sqrt(2 * np.pi))
     axis = (np.arange(BOX) - BOX // 2) ** 2
     inside = axis[:, None, None] + axis[:, None] + axis < 12**2
     assert np.corrcoef(averages[0][inside], expected[inside])[0, 1] > 0.97
@@ -80,7 +80,7 @@ def test_start_references_are_lowpassed_masked_blobs_of_the_averages_strength(rn
     assert not np.array_equal(initialise.start_references(averages, settings, PIXEL, 6), references)
     plain = initialise.start_references(averages, settings_3d(init_blobs=False), PIXEL, 5)
     inside = r < 10
-    assert np.allclose(plain[:, inside], np.stack([lowpass_volume(a, 2) for a in averages])[:, inside], atol=1e-5)
+    assert np.allclose(plain[:, inside], np.stack([lowpass_to_shell(a, 2) for a in averages])[:, inside], atol=1e-5)
 
 
 def test_blobs_sit_where_their_heights_come_from():
@@ -160,7 +160,7 @@ def test_same_box_without_a_pixel_size_is_taken_as_it_is(start_map, caplog, pixe
 def test_lowpass_and_mask_of_the_start_map(start_map):
     path, volume = start_map
     low = load(path, n_classes=1, initial_lowpass=24.0)[0]
-    assert np.allclose(low, lowpass_volume(volume, 4), atol=1e-5)
+    assert np.allclose(low, lowpass_to_shell(volume, 4), atol=1e-5)
     masked = load(path, n_classes=1, flatten_solvent=True)[0]
     axis = (np.arange(BOX) - BOX // 2) ** 2
     r = np.sqrt(axis[:, None, None] + axis[:, None] + axis)

@@ -125,8 +125,8 @@ def test_global_searches_have_directions_with_a_flat_prior(particles, tmp_path, 
     state.model.pdf_class = np.array([0.75, 0.25])
     plan = make_plan(run.inputs, state, 1)
     assert isinstance(plan, VolumeSearchPlan)
-    n = len(state.directions)
-    assert n == pytest.approx(12 * 4**order / (4 if symmetry == "D2" else 1), rel=0.35)
+    n = 12 * 4**order  # all views, whatever the symmetry
+    assert len(state.directions) == n
     assert state.model.pdf_direction.shape == (2, n)
     assert np.allclose(state.model.pdf_direction.sum(axis=1), [0.75, 0.25])
     run.close()

@@ -82,7 +82,8 @@ class Inputs:
                             continue
                         if plan.grid is not None:
                             with np.errstate(divide="ignore"):
-                                prior = np.log(model.pdf_direction[k, plan.grid.direction_of(f, v)])
+                                searched = model.pdf_direction[:, plan.grid.listed]
+                                prior = np.log(model.pdf_direction[k, plan.grid.direction_of(f, v)] / searched.sum())
                         else:
                             prior = model.log_class[k] - (plan.lattice.vectors[f] ** 2).sum() / (2 * plan.lattice.sigma**2)
                         scores[k, f, v, t] = product[t, j] - norm[j] + prior + self.batch.offset_prior[i, t]
@@ -131,9 +132,10 @@ def test_priors_of_a_grid(tmp_path):
     case = Case(tmp_path, symmetry="C2", order=1)
     grid, prior = case.plan.grid, log_prior(case.plan, case.model)
     assert prior.shape == (2, 2, grid.n_slices)
+    searched = case.model.pdf_direction[:, grid.listed].sum()
     for k, behind, f in ((0, 0, 5), (1, 1, 17), (1, 0, 0)):
         direction = grid.direction_of(np.array([f]), np.array([2 * behind]))[0]
-        assert prior[k, behind, f] == pytest.approx(np.log(case.model.pdf_direction[k, direction]), rel=1e-6)
+        assert prior[k, behind, f] == pytest.approx(np.log(case.model.pdf_direction[k, direction] / searched), rel=1e-6)
     assert (prior[0, 0, grid.half_turn : 2 * grid.half_turn] == LOWEST).all()  # direction 1 has no weight
 
 
