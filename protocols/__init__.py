@@ -5,6 +5,7 @@ from relion4plugin.protocols.protocol_classify_3d import ProtR4pClassify3D
 from relion4plugin.protocols.protocol_initial_model import ProtR4pInitialModel
 from relion4plugin.protocols.protocol_mask import ProtR4pCreateMask
 from relion4plugin.protocols.protocol_postprocess import ProtR4pPostprocess
+from relion4plugin.protocols.protocol_rank_classes import ProtR4pRankClasses
 from relion4plugin.protocols.protocol_refine_3d import ProtR4pRefine3D
 from relion4plugin.protocols.protocol_symmetry import ProtR4pSymmetry
 
@@ -14,6 +15,7 @@ __all__ = [
     "ProtR4pCreateMask",
     "ProtR4pInitialModel",
     "ProtR4pPostprocess",
+    "ProtR4pRankClasses",
     "ProtR4pRefine3D",
     "ProtR4pSymmetry",
 ]

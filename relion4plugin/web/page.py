@@ -94,10 +94,15 @@ main{padding:14px 10px 32px}.figures{grid-template-columns:repeat(2,1fr)}}
 )
 
 
-def document(title: str, body: str) -> str:
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def document(title: str, body: str, style: str = "", script: str = "") -> str:
     """Put a body into a complete page.
 
-    The content policy allows this style sheet (by its digest) and inline pictures, and nothing else: no script, no network.
+    The content policy allows this module's style sheet, inline pictures, and `style` and `script` if they are given, all by
+    their digests, and nothing else: no network, and text of the body can never become a script.
 
     Parameters
     ----------
@@ -105,19 +110,32 @@ def document(title: str, body: str) -> str:
         Page title; escaped here.
     body : str
         Ready HTML of the ``main`` element.
+    style, script : str
+        One more style sheet, and a script that runs when the page is loaded: constant texts of this package.
 
     Returns
     -------
     str
         The whole document.
+
+    Raises
+    ------
+    ValueError
+        If `style` or `script` holds an end tag.
     """
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    if "</" in style + script:
+        raise ValueError("a style sheet or script of a page must not hold an end tag")
+    styles = [text for text in (STYLE, style) if text]
+    head = "".join(f"<style>{text}</style>\n" for text in styles)
+    end = f"<script>{script}</script>\n" if script else ""
+    allowed = f"script-src {_digest(script)}; " if script else ""
+    allowed += f"style-src {' '.join(map(_digest, styles))}"
+    policy = f"default-src 'none'; {allowed}; img-src data:; base-uri 'none'; form-action 'none'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n{head}</head>\n<body>\n<main>\n{body}\n</main>\n{end}</body>\n</html>\n"
     )
 
 

@@ -7,7 +7,7 @@ import unittest
 from relion4plugin.jobs.parameters import fields_of
 
 REFINEMENTS = ("ProtR4pClassify2D", "ProtR4pInitialModel", "ProtR4pClassify3D", "ProtR4pRefine3D")
-MAPS = ("ProtR4pSymmetry", "ProtR4pCreateMask", "ProtR4pPostprocess")
+MAPS = ("ProtR4pSymmetry", "ProtR4pCreateMask", "ProtR4pPostprocess", "ProtR4pRankClasses")
 
 
 @unittest.skipUnless(importlib.util.find_spec("pwem"), "pwem (scipion-em) is not installed")

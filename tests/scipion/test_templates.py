@@ -25,27 +25,31 @@ class TestTemplates(unittest.TestCase):
 
     def test_all_are_found_and_described(self):
         found = self.templates()
-        self.assertEqual(sorted(found), ["relion4plugin-classes_to_map", "relion4plugin-initial_model_refine"])
+        names = ("classes_ranked", "classes_to_map", "initial_model_refine")
+        self.assertEqual(sorted(found), [f"relion4plugin-{name}" for name in names])
         for template in found.values():
             self.assertTrue(template.description.startswith("From "))
 
+    def loaded(self, name, **given):
+        """Runs of a template by their class, with all its fields given or at their default."""
+        template = self.templates()[f"relion4plugin-{name}"]
+        template.replaceEnvVariables()
+        template.parseContent()
+        self.assertNotIn(None, {param.getAlias() for param in template.params.values()})
+        for alias, value in given.items():
+            template.setParamValue(alias, value)
+        for param in template.params.values():
+            self.assertIsNone(param.validate(), param.getTitle())  # of the host: nothing is wrong
+        template._replaceFields()
+        text = "".join(template.content)
+        loaded = self.project.loadProtocols(jsonStr=text)
+        self.assertEqual(len(loaded), len(json.loads(text)))
+        return {run.getClassName(): run for run in loaded.values()}
+
     def test_every_field_can_be_given_and_reaches_the_runs(self):
         for name, runs in (("classes_to_map", 6), ("initial_model_refine", 4)):
-            template = self.templates()[f"relion4plugin-{name}"]
-            template.replaceEnvVariables()
-            template.parseContent()
-            aliases = {param.getAlias() for param in template.params.values()}
-            self.assertNotIn(None, aliases)
-            for alias, value in (("diameter", "170.0"), ("symmetry", "D2"), ("threads", "2")):
-                template.setParamValue(alias, value)
-            for param in template.params.values():
-                self.assertIsNone(param.validate(), param.getTitle())  # of the host: nothing is wrong
-            template._replaceFields()
-            text = "".join(template.content)
-            self.assertEqual(len(json.loads(text)), runs)
-            loaded = self.project.loadProtocols(jsonStr=text)
-            self.assertEqual(len(loaded), runs)
-            by_class = {run.getClassName(): run for run in loaded.values()}
+            by_class = self.loaded(name, diameter="170.0", symmetry="D2", threads="2")
+            self.assertEqual(len(by_class), runs)
             model, refine = by_class["ProtR4pInitialModel"], by_class["ProtR4pRefine3D"]
             self.assertEqual((model.particle_diameter.get(), refine.particle_diameter.get()), (170.0, 170.0))
             self.assertEqual((model.sym_name.get(), refine.sym_name.get(), refine.numberOfThreads.get()), ("D2", "D2", 2))
@@ -53,3 +57,11 @@ class TestTemplates(unittest.TestCase):
             self.assertEqual(refine.referenceVolume.getExtended(), "outputVolume")
             self.assertEqual(by_class["ProtR4pPostprocess"].solventMask.getExtended(), "outputMask")
             self.assertEqual(model.getObjLabel(), "initial model")
+
+    def test_ranked_classes(self):
+        by_class = self.loaded("classes_ranked", fewest="5")
+        rank, model = by_class["ProtR4pRankClasses"], by_class["ProtR4pInitialModel"]
+        self.assertEqual((len(by_class), rank.select_nr_classes.get(), rank.getEnumText("select_by")), (3, 5, "calibrated"))
+        self.assertEqual(rank.inputClasses.getObjValue().getObjId(), by_class["ProtR4pClassify2D"].getObjId())
+        self.assertEqual((rank.inputClasses.getExtended(), model.inputParticles.getExtended()), ("outputClasses", "outputParticles"))
+        self.assertEqual(model.inputParticles.getObjValue().getObjId(), rank.getObjId())

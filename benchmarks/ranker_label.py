@@ -1,0 +1,72 @@
+"""Labelled samples of one finished 2D classification whose particles are known."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from relion4plugin.ranker.class_run import ClassRun, read_class_run
+from relion4plugin.ranker.features import ClassFeatures, compute_features
+from relion4plugin.ranker.samples import Samples
+from relion4plugin.ranker.target import DEFAULT_RULES, LabelRules
+from relion4plugin.ranker.truth import ClassTruth, class_targets, class_truth, particle_truth
+
+
+def label_run(
+    optimiser: Path, truth: pd.DataFrame, maps: Sequence[np.ndarray], job: str, structure: str, rules: LabelRules = DEFAULT_RULES,
+    known_share: float = 1.0,
+) -> tuple[Samples, dict[str, Any]]:  # fmt: skip
+    """Samples of a run, and figures of it as a whole.
+
+    Parameters
+    ----------
+    optimiser : Path
+    truth : pandas.DataFrame
+        See `relion4plugin.ranker.truth.particle_truth`.
+    maps : sequence of numpy.ndarray
+        The true maps.
+    job, structure : str
+        Names in the training set.
+    rules : LabelRules
+    known_share : float
+        Share of the genuine particles that the truth knows as such.
+    """
+    run = read_class_run(optimiser)
+    known = particle_truth(truth, run.data.table["rlnImageName"], known_share)
+    found = class_truth(run, known, maps, rules)
+    target, score = class_targets(run, found, known.true_fraction, rules)
+    samples = make_samples(run, compute_features(run), found, target, score, job, structure, rules)
+    figures = {"job_score": score, "true_fraction": known.true_fraction, "n_particles": len(run.data), "n_classes": len(run.classes)}
+    return samples, figures
+
+
+def make_samples(
+    run: ClassRun, features: ClassFeatures, found: ClassTruth, target: np.ndarray, score: float, job: str, structure: str,
+    rules: LabelRules = DEFAULT_RULES,
+) -> Samples:  # fmt: skip
+    """Samples of the classes that have features, with everything that is known about them as extra columns."""
+    rows = features.classes
+    n = len(rows)
+    columns = {
+        "purity": found.purity, "d_true": found.d_true, "offset": found.offset, "contamination": found.contamination, "q": found.q,
+        "category": found.category, "correlation": found.correlation, "members": found.members, "true_members": found.true_members,
+        "map_number": found.map_number, "pdf": run.pdf, **{f"share_{kind}": share for kind, share in found.fractions.items()},
+    }  # fmt: skip
+    extra = {name: column[rows] for name, column in columns.items()}
+    extra |= {"particles": features.particles, "resolution": features.resolution, "accuracy_rotation": features.accuracy_rotation}
+    extra |= {
+        "true_particles": features.particles * extra["purity"],
+        "job_score": np.full(n, score),
+        "label_version": np.full(n, rules.version),
+    }
+    return Samples(
+        images=features.images.astype(np.float32),
+        features=features.normalised.astype(np.float32),
+        score=target[rows].astype(np.float32),
+        job=np.full(n, job),
+        reference=np.array([f"{k + 1:06d}@{job}/run_classes.mrcs" for k in rows], dtype=str),
+        structure=np.full(n, structure),
+        extra=extra,
+    )

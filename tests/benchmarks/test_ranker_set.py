@@ -1,0 +1,122 @@
+"""The training set of the ranker: which jobs, and that a job that fails does not stop the others."""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import ranker_jobs
+import ranker_set
+
+from relion4plugin.errors import UserError
+from relion4plugin.ranker.samples import Samples, read_samples
+from relion4plugin.ranker.target import LabelRules
+from relion4plugin.refinement.settings import Algorithm, RefinementSettings
+from relion4plugin.simulation.mixture_spec import INTACT, PARTICLE_KINDS, MixtureSpec
+
+JOBS = 110
+
+
+def some_samples(job: str, n: int = 3) -> Samples:
+    return Samples(
+        images=np.zeros((n, 64, 64), np.float32), features=np.zeros((n, 24), np.float32), score=np.linspace(0, 1, n).astype(np.float32),
+        job=np.full(n, job), reference=np.array([f"{i + 1:06d}@{job}/run_classes.mrcs" for i in range(n)]), structure=np.full(n, "x"),
+        extra={"category": np.array([0, 2, 1][:n])},
+    )  # fmt: skip
+
+
+def test_no_structure_is_in_two_splits():
+    splits = defaultdict(set)
+    for number in range(JOBS):
+        structure = ranker_jobs.structure_of(number)
+        assert structure.split == ranker_jobs.split_of(number)
+        splits[structure.name].add(structure.split)
+        splits[structure.source].add(structure.split)
+        if structure.partner:
+            splits[structure.partner].add(structure.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert splits["bgal"] == {"train"}  # real particles of it are trained on
+
+
+def test_every_beginning_is_a_balanced_mix():
+    for n in (34, 68, JOBS):
+        counts = Counter(ranker_jobs.split_of(number) for number in range(n))
+        assert counts["train"] / n == pytest.approx(0.70, abs=0.03)
+        assert counts["validation"] / n == pytest.approx(0.12, abs=0.03)
+        assert counts["test"] / n == pytest.approx(0.18, abs=0.03)
+    assert len({ranker_jobs.structure_of(number).name for number in range(JOBS)}) >= 20
+
+
+def test_eight_test_jobs_show_five_proteins_one_densely_packed(tmp_path):
+    first = [n for n in range(JOBS) if ranker_jobs.split_of(n) == "test"][:8]
+    structures = [ranker_jobs.structure_of(n) for n in first]
+    assert len({s.name for s in structures}) >= 5
+    assert any(s.dense for s in structures)
+    assert sum(not s.source.startswith("pseudo:") for s in structures) >= 5
+
+
+def test_a_job_depends_on_its_number_alone(tmp_path):
+    one, again, other = (ranker_jobs.draw_job(n, tmp_path, tmp_path) for n in (7, 7, 24))
+    assert one == again
+    assert one.spec != other.spec
+
+
+def test_jobs_differ_as_real_ones_do(tmp_path):
+    jobs = [ranker_jobs.draw_job(n, tmp_path, tmp_path) for n in range(JOBS)]
+    good = [sum(j.spec.kinds.get(kind, 0.0) for kind in PARTICLE_KINDS) / sum(j.spec.kinds.values()) for j in jobs]
+    assert 0.4 < np.median(good) < 0.75
+    assert 3 <= np.count_nonzero(np.array(good) == 0.0) <= 12
+    assert any(j.spec.neighbours[0] >= 2 for j in jobs)
+    assert any(len(j.spec.sources) > 1 for j in jobs)
+    assert {run[1].algorithm for j in jobs for run in j.runs} == {Algorithm.EM, Algorithm.VDAM}
+    assert all(run[1].n_classes * 30 <= j.spec.n_particles for j in jobs for run in j.runs[:1])
+    assert all(48 <= j.spec.box_size <= 80 for j in jobs)
+
+
+def test_a_small_job_from_stack_to_samples(tmp_path):
+    spec = MixtureSpec((("pseudo:203", 1.0),), {INTACT: 0.7, "empty": 0.3}, n_particles=300, box_size=48, pixel_size=4.0, snr=0.4, seed=3)
+    settings = RefinementSettings(n_classes=4, n_iterations=8, write_every=1000, seed=1)
+    job = ranker_jobs.SimulatedJob(5, "train", "pseudo_0", spec, 1.1, (("", settings), ("short", replace(settings, n_iterations=3))))
+    assert ranker_set.make_job(job, tmp_path) == sum(len(read_samples(tmp_path / f"job005{s}.npz")) for s in ("", "_short"))
+    samples = read_samples(tmp_path / "job005.npz")
+    record = json.loads((tmp_path / "job005.json").read_text())
+    assert record["split"] == "train"
+    assert 0.5 < record["true_fraction"] < 0.9
+    assert len(samples) == record["classes"] >= 2
+    assert (samples.score >= 0).all() and (samples.score <= 1).all()
+    assert set(samples.extra["label_version"]) == {LabelRules().version}
+    assert not (tmp_path / "work" / "job005").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_job_that_fails_is_counted_and_named(tmp_path, workers):
+    (tmp_path / "done.json").write_text("{}")
+    tasks = {"good": int, "bad": _fail, "done": _fail, "last": int}
+    assert ranker_set.run_all(tasks, tmp_path, workers) == 1
+    assert "bad: no such protein" in (tmp_path / ranker_set.FAILURES).read_text()
+
+
+def _fail() -> int:
+    raise UserError("no such protein")
+
+
+def test_jobs_are_joined_by_split(tmp_path):
+    for name, split in (("job000", "train"), ("job001", "train"), ("job002", "test")):
+        ranker_set.save(tmp_path, name, some_samples(name), {"split": split})
+    report = ranker_set.collect(tmp_path)
+    assert "train: 6 classes of 2 jobs" in report
+    assert "validation: no job" in report
+    assert "solvent_mean" in report
+    assert len(read_samples(tmp_path / "set_train.npz")) == 6
+    assert len(read_samples(tmp_path / "set_test.npz")) == 3
+
+
+def test_options(tmp_path):
+    assert ranker_set.numbers("0-3,7") == [0, 1, 2, 3, 7]
+    with pytest.raises(UserError, match="a-b"):
+        ranker_set.numbers("a-b")
+    with pytest.raises(UserError, match="no finished job"):
+        ranker_set.collect(tmp_path)
+    with pytest.raises(SystemExit):
+        ranker_set.arguments(["--out", str(tmp_path)])
