@@ -46,7 +46,8 @@ setup(
     package_data={
         NAME: ["protocols.conf", "*.png"],
         f"{NAME}.ranker": ["*.safetensors"],
-        f"{NAME}.templates": ["*"],
+        f"{NAME}.web.monitor": ["static/*"],
+        f"{NAME}.templates": ["*", "schemes/*/*", "schemes/*/*/*"],
         f"{NAME}.tests": ["data/*"],
     },
     install_requires=[
@@ -60,6 +61,9 @@ setup(
         "pillow>=10.1",
         "tqdm>=4.60",
         "threadpoolctl>=3.1",
+        "flask>=3",
+        "waitress>=3",
+        "tomli>=2; python_version < '3.11'",
     ],
     extras_require={
         "scipion": ["scipion-em>=3.11", "scipion-app>=3.8", "numpy<2"],

@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": ("doctor", "check this installation: versions, GPU, Scipion, RELION"),
     "simulate particles": ("simulate_particles", "make particle stacks with known truth"),
     "class2d": ("class2d", "2D classification by VDAM or EM"),
+    "rank": ("rank", "score 2D classes and select the good ones"),
     "initialmodel": ("initialmodel", "initial 3D model from particles alone, by VDAM"),
     "class3d": ("class3d", "3D classification by EM or VDAM"),
     "refine3d": ("refine3d", "auto-refinement of a 3D map from two independent halves"),
@@ -24,7 +25,11 @@ COMMANDS = {
     "postprocess": ("postprocess", "resolution and sharpened map from two half maps"),
     "localres": ("localres", "local resolution and locally filtered map"),
     "symmetry": ("symmetry", "align a map to its symmetry axes, or find its point group"),
+    "train-ranker": ("train_ranker", "train the class ranker on labelled 2D classifications"),
+    "run-job": ("run_job", "run the job of a RELION job directory"),
+    "it": ("it", "on-the-fly processing: fill and run the schemes prep and proc"),
     "report": ("report", "one HTML file about a 2D or 3D run"),
+    "monitor": ("monitor", "show a project at work in the browser"),
     "reference": ("reference", "write the reference pages of all options"),
 }
 

@@ -19,8 +19,11 @@ from relion4plugin.jobs.localres_parameters import LocalResParameters
 from relion4plugin.jobs.maskcreate_parameters import MaskCreateParameters
 from relion4plugin.jobs.parameters import fields_of, reference_page
 from relion4plugin.jobs.postprocess_parameters import PostprocessParameters
+from relion4plugin.jobs.rank_parameters import RankParameters
 from relion4plugin.jobs.refine3d_parameters import Refine3DParameters
 from relion4plugin.jobs.simulate_particles import SimulateParticlesParameters
+from relion4plugin.jobs.trainranker_parameters import TrainRankerParameters
+from relion4plugin.schemes.it.options import ItOptions
 
 _NAMES = (
     "The first name of each option is that of RELION's job.star, so that a job.star is a "
@@ -34,6 +37,8 @@ _PAGES: dict[str, tuple[str, type, str]] = {
         Class2DParameters,
         f"2D classification by VDAM or EM. {_NAMES}",
     ),
+    "rank.md": ("rank", RankParameters, f"Scores of 2D classes, and the selection of the good ones. {_NAMES}"),
+    "train_ranker.md": ("train-ranker", TrainRankerParameters, "Training of the network that scores 2D classes."),
     "initialmodel.md": ("initialmodel", InitialModelParameters, f"Initial 3D model from particles alone, by VDAM. {_NAMES}"),
     "class3d.md": ("class3d", Class3DParameters, f"3D classification by EM or VDAM. {_NAMES}"),
     "refine3d.md": ("refine3d", Refine3DParameters, f"Auto-refinement of a 3D map from two independent halves. {_NAMES}"),
@@ -41,6 +46,7 @@ _PAGES: dict[str, tuple[str, type, str]] = {
     "postprocess.md": ("postprocess", PostprocessParameters, f"Resolution and sharpened map from two half maps. {_NAMES}"),
     "localres.md": ("localres", LocalResParameters, f"Local resolution and locally filtered map. {_NAMES}"),
     "symmetry.md": ("symmetry", AlignSymmetryParameters, "A map brought to its symmetry axes, or its point group found."),
+    "it.md": ("it", ItOptions, "On-the-fly processing of a session: the schemes prep and proc filled in and started."),
     "simulate_particles.md": (
         "simulate particles",
         SimulateParticlesParameters,

@@ -13,10 +13,9 @@ import pandas as pd
 from relion4plugin.errors import UserError
 from relion4plugin.files.star import write_star
 from relion4plugin.jobs.job_star import JobStar, write_job_star
+from relion4plugin.jobs.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 from relion4plugin.progress import Progress
 
-ABORT_NOW = "RELION_JOB_ABORT_NOW"
-SUCCESS, FAILURE, ABORTED = (f"RELION_JOB_EXIT_{state}" for state in ("SUCCESS", "FAILURE", "ABORTED"))
 _RESULT_PATTERNS = (
     "run_it[0-9]*",
     "run_[a-z]*.star",

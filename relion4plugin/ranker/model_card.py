@@ -10,6 +10,7 @@ from relion4plugin.ranker.calibration import calibrated, fit_gamma
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, best_common_threshold, evaluate
 from relion4plugin.ranker.features import MASKED_SLOTS, SLOTS
 from relion4plugin.ranker.inputs import network_features, without
+from relion4plugin.ranker.percentiles import CARD_KEY, training_quantiles
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.training import Trained, TrainingSettings
 from relion4plugin.ranker.weights import predict
@@ -54,6 +55,7 @@ def training_report(
         "started_from": started_from,
         "averaged": trained.averaged,
         "training": dataclasses.asdict(settings),
+        CARD_KEY: training_quantiles(samples.features),
         "training_set": _described(samples),
         "validation_set": _described(valid) if valid is not None else None,
         "metrics": {"train": _summary(train_metrics), "valid": _summary(valid_metrics)},

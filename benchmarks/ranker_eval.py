@@ -1,0 +1,233 @@
+"""The class ranker on classes of known truth: errors job by job, ablation, simple rules beside it, pictures.
+
+    python benchmarks/ranker_eval.py --set set --weights class_ranker.safetensors --without images.safetensors features.safetensors \
+        --picture docs/images/ranker_test.png --docs
+    python benchmarks/ranker_eval.py --set set --tune
+
+--set is the folder of `ranker_set.py --collect`. --tune looks for the rule of the calibrated threshold on the validation jobs and
+prints the best few; the test jobs are not touched.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import replace_section
+
+from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
+from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
+from relion4plugin.ranker.metrics import Rates, roc_auc, selection_rates, spearman, supervised_threshold
+from relion4plugin.ranker.samples import Samples, read_samples
+from relion4plugin.ranker.weights import load_weights
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
+LEAST_CLASSES = 8  # of a job, for a rank correlation
+RULES = {
+    "top_share": (0.0, 0.03, 0.1),
+    "fraction": (0.15, 0.2, 0.25, 0.3, 0.4),
+    "low": (0.1, 0.15, 0.2, 0.3),
+    "high": (0.3, 0.4, 0.5),
+    "floor": (0.02, 0.03, 0.05, 0.08),
+    "junk": (0.05, 0.08),
+}
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", type=Path, required=True, help="folder of set_validation.npz and set_test.npz")
+    parser.add_argument("--weights", type=Path, help="weights (default: those of the package)")
+    parser.add_argument("--without", type=Path, nargs=2, metavar=("FEATURES", "IMAGES"), help="weights trained without either input")
+    parser.add_argument("--picture", type=Path, help="picture of the largest errors and the best classes")
+    parser.add_argument("--tune", action="store_true", help="look for the rule of the calibrated threshold")
+    parser.add_argument("--docs", action="store_true", help="put the tables into docs/ranker_model.md")
+    return parser.parse_args(words)
+
+
+def jobs_of(samples: Samples) -> list[np.ndarray]:
+    """Rows of each job, in order of name."""
+    return [np.flatnonzero(samples.job == job) for job in np.unique(samples.job)]
+
+
+def rates_of(samples: Samples, scores: np.ndarray, threshold: float) -> Rates:
+    """Errors of a threshold on the classes of one job."""
+    return selection_rates(good_classes(samples), scores, particle_numbers(samples), threshold)
+
+
+def judge_job(samples: Samples, scores: np.ndarray, settings: CalibrationSettings) -> dict[str, Any]:
+    """Everything about one job."""
+    good, particles = good_classes(samples), particle_numbers(samples)
+    own = calibrated_threshold(scores, particles, settings)
+    chosen = {
+        "default": rates_of(samples, scores, DEFAULT_THRESHOLD),
+        "calibrated": rates_of(samples, scores, own),
+        "best": supervised_threshold(good, scores, particles),
+    }
+    quality = samples.extra["q"]
+    return {
+        "job": str(samples.job[0]),
+        "structure": str(samples.structure[0]),
+        "classes": len(samples),
+        "good": float(particles[good].sum() / particles.sum()),
+        "mse": float(np.mean((scores - samples.score) ** 2)),
+        # scores are shown with two digits, and below 0 they say the same as 0: classes without any protein tie, as their quality does
+        "spearman": spearman(quality, np.round(np.clip(scores, 0, 1), 2)) if len(samples) >= LEAST_CLASSES else float("nan"),
+        "selected": float(particles[scores >= own].sum() / particles.sum()),
+        **{f"{name}_{kind}": getattr(rate, kind) for name, rate in chosen.items() for kind in ("false_positive", "false_negative")},
+        "best_threshold": chosen["best"].threshold,
+    }
+
+
+def judge(samples: Samples, scores: np.ndarray, settings: CalibrationSettings) -> list[dict[str, Any]]:
+    """Everything about each job."""
+    return [judge_job(samples.select(rows), scores[rows], settings) for rows in jobs_of(samples)]
+
+
+def mean(jobs: list[dict[str, Any]], key: str) -> float:
+    """Mean over the jobs where the value is defined."""
+    values = np.array([job[key] for job in jobs])
+    return float(values[np.isfinite(values)].mean())
+
+
+def rows_of_rules(samples: Samples, scores: np.ndarray) -> list[str]:
+    """The ranker beside rules that need no network, by how well they part good classes from the rest."""
+    good, particles = good_classes(samples), particle_numbers(samples)
+    rules = {
+        "the ranker": scores,
+        "estimated resolution": -samples.extra["resolution"],
+        "share / resolution": samples.extra["pdf"] / samples.extra["resolution"],
+        "particles": particles,
+    }
+    lines = ["| Rule | AUC | AUC, classes by their particles | Mean of the larger error at each job's best cut |", "|---|---|---|---|"]
+    for name, values in rules.items():
+        errors = []
+        for rows in jobs_of(samples):
+            best = supervised_threshold(good[rows], values[rows], particles[rows])
+            errors.append(max(best.false_positive, best.false_negative))
+        error = float(np.nanmean(errors))
+        lines.append(f"| {name} | {roc_auc(good, values):.3f} | {roc_auc(good, values, particles):.3f} | {error:.3f} |")
+    return lines
+
+
+def rows_of_jobs(jobs: list[dict[str, Any]]) -> list[str]:
+    """Table of the jobs; errors are fractions of the particles that should be selected."""
+    head = "| Job | Structure | Classes | Good particles | MSE | Spearman | FPR, FNR at 0.15 | FPR, FNR calibrated | Best cut |"
+    lines = [head, "|---" * 9 + "|"]
+    for job in jobs:
+        pairs = [_pair(job, name) for name in ("default", "calibrated")]
+        best = "" if not np.isfinite(job["best_false_positive"]) else f"{job['best_threshold']:.2f}: {_pair(job, 'best')}"
+        rank = f"{job['spearman']:.2f}" if np.isfinite(job["spearman"]) else ""
+        lines.append(
+            f"| {job['job']} | {job['structure']} | {job['classes']} | {job['good']:.2f} | {job['mse']:.4f} | {rank} | {pairs[0]} | "
+            f"{pairs[1]} | {best} |"
+        )
+    return lines
+
+
+def _pair(job: dict[str, Any], name: str) -> str:
+    values = job[f"{name}_false_positive"], job[f"{name}_false_negative"]
+    return "{:.2f}, {:.2f}".format(*values) if np.isfinite(values[0]) else "none good"
+
+
+def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str, Any]]) -> list[str]:
+    """Figures over all jobs of a split."""
+    ranks = np.array([job["spearman"] for job in jobs])
+    empty = [job for job in jobs if not np.isfinite(job["default_false_positive"])]
+    lines = [
+        f"{name}: {len(samples)} classes of {len(jobs)} jobs and {len(np.unique(samples.structure))} structures. Mean square error "
+        f"{np.mean((scores - samples.score) ** 2):.4f} (of the mean score: {np.var(samples.score):.4f}). Median Spearman of score and "
+        f"quality within jobs {np.nanmedian(ranks):.2f}."
+    ]
+    for rule in ("default", "calibrated", "best"):
+        positive, negative = (f"{rule}_false_positive", f"{rule}_false_negative")
+        worst = max(np.nanmax([job[positive] for job in jobs]), np.nanmax([job[negative] for job in jobs]))
+        lines.append(f"{rule}: mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}, largest of all {worst:.2f}.")
+    lines.append(f"{len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
+    return lines
+
+
+def tune(samples: Samples, scores: np.ndarray) -> list[tuple[float, CalibrationSettings]]:
+    """Try all rules of `RULES` on some jobs; the best first, by mean and worst error and by what is selected where nothing is good."""
+    parts = [(samples.select(rows), scores[rows]) for rows in jobs_of(samples)]
+    found = []
+    for values in itertools.product(*RULES.values()):
+        settings = CalibrationSettings(**dict(zip(RULES, values, strict=True)))
+        if settings.low >= settings.high:
+            continue
+        errors = []
+        for part, part_scores in parts:
+            cut = calibrated_threshold(part_scores, particle_numbers(part), settings)
+            rate = rates_of(part, part_scores, cut)
+            if np.isfinite(rate.false_positive):
+                errors.append(max(0.5 * rate.false_positive, rate.false_negative))  # the aims are 0.10 and 0.05
+            else:
+                errors.append(0.5 * float(particle_numbers(part)[part_scores >= cut].sum() / particle_numbers(part).sum()))
+        found.append((float(np.mean(errors) + 0.2 * np.max(errors)), settings))
+    return sorted(found, key=lambda item: item[0])
+
+
+def draw(samples: Samples, scores: np.ndarray, path: Path) -> None:
+    """Draw the best classes, a spread over all scores, the classes most overrated and most underrated; score and target below each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    error = scores - samples.score
+    order = np.argsort(-scores)
+    groups = {
+        "highest scores": order[:12],
+        "over the whole range": order[np.linspace(0, len(order) - 1, 12).astype(int)],
+        "most overrated": np.argsort(-error)[:12],
+        "most underrated": np.argsort(error)[:12],
+    }
+    figure, axes = plt.subplots(len(groups), 12, figsize=(15, 6.2))
+    for row, (title, chosen) in zip(axes, groups.items(), strict=True):
+        for axis, i in zip(row, chosen, strict=True):
+            low, high = np.percentile(samples.images[i], (1, 99.5))
+            axis.imshow(samples.images[i], cmap="gray", vmin=low, vmax=high)
+            axis.set_title(f"{scores[i]:.2f} ({samples.score[i]:.2f})", fontsize=8)
+            axis.axis("off")
+        row[0].text(-0.1, 0.5, title, transform=row[0].transAxes, rotation=90, va="center", ha="right", fontsize=8)
+    figure.savefig(path, dpi=80, bbox_inches="tight")
+
+
+def main() -> int:
+    """Judge, print, and write what was asked for."""
+    options = arguments()
+    ranker = load_weights(options.weights)
+    validation, test = (read_samples(options.set / f"set_{split}.npz") for split in ("validation", "test"))
+    if options.tune:
+        for value, settings in tune(validation, ranker.score(validation.images, validation.features))[:5]:
+            print(f"{value:.4f} {settings}")
+        return 0
+    settings = CalibrationSettings()
+    lines: list[str] = []
+    for name, samples in (("Validation", validation), ("Test", test)):
+        scores = ranker.score(samples.images, samples.features)
+        jobs = judge(samples, scores, settings)
+        lines += [*summary(name, samples, scores, jobs), ""]
+    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(test, scores), ""]
+    if options.without:
+        lines += ["| Inputs | MSE, test | Mean FPR, FNR calibrated |", "|---|---|---|"]
+        for name, path in (("both", options.weights), ("images only", options.without[0]), ("features only", options.without[1])):
+            part = load_weights(path).score(test.images, test.features)
+            found = judge(test, part, settings)
+            rates = [mean(found, f"calibrated_{kind}") for kind in ("false_positive", "false_negative")]
+            lines.append(f"| {name} | {np.mean((part - test.score) ** 2):.4f} | {rates[0]:.3f}, {rates[1]:.3f} |")
+        lines.append("")
+    print("\n".join(lines))
+    if options.picture:
+        draw(test, scores, options.picture)
+    if options.docs:
+        replace_section(DOCS, "ranker", "\n".join(lines))
+        (options.set / "evaluation.json").write_text(json.dumps(jobs, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

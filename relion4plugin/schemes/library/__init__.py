@@ -1,0 +1,1 @@
+"""The schemes that are shipped, as descriptions from which the files in ``templates/schemes`` are made."""

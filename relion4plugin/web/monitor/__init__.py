@@ -1,0 +1,1 @@
+"""A local web page that shows a project at work and takes a few commands."""
