@@ -4,8 +4,8 @@
         --picture docs/images/ranker_test.png --docs
     python benchmarks/ranker_eval.py --set set --tune
 
---set is the folder of `ranker_set.py --collect`. --tune looks for the rule of the calibrated threshold on the validation jobs and
-prints the best few; the test jobs are not touched.
+--set is the folder of `ranker_set.py --collect`. --tune looks for the rule of the calibrated threshold on the training and
+validation jobs and prints the best few; the test jobs are not touched.
 """
 
 import argparse
@@ -21,18 +21,19 @@ from measure import replace_section
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
 from relion4plugin.ranker.metrics import Rates, roc_auc, selection_rates, spearman, supervised_threshold
-from relion4plugin.ranker.samples import Samples, read_samples
+from relion4plugin.ranker.samples import Samples, concatenate, read_samples
 from relion4plugin.ranker.weights import load_weights
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
 LEAST_CLASSES = 8  # of a job, for a rank correlation
 RULES = {
     "top_share": (0.0, 0.03, 0.1),
-    "fraction": (0.15, 0.2, 0.25, 0.3, 0.4),
-    "low": (0.1, 0.15, 0.2, 0.3),
-    "high": (0.3, 0.4, 0.5),
-    "floor": (0.02, 0.03, 0.05, 0.08),
-    "junk": (0.05, 0.08),
+    "fraction": (0.2, 0.3, 0.4, 0.5),
+    "low": (0.1, 0.2, 0.3),
+    "high": (0.4, 0.5, 0.6, 0.7),
+    "floor": (0.02, 0.04, 0.07),
+    "ceiling": (0.4, 0.6),
+    "junk": (0.05, 0.08, 0.12),
 }
 
 
@@ -151,7 +152,10 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
 
 
 def tune(samples: Samples, scores: np.ndarray) -> list[tuple[float, CalibrationSettings]]:
-    """Try all rules of `RULES` on some jobs; the best first, by mean and worst error and by what is selected where nothing is good."""
+    """Try all rules of `RULES` on some jobs; the best first, by mean error and the share of large ones.
+
+    Where nothing is good, a third of what is selected counts: keeping what is useless costs less than losing what is good.
+    """
     parts = [(samples.select(rows), scores[rows]) for rows in jobs_of(samples)]
     found = []
     for values in itertools.product(*RULES.values()):
@@ -163,10 +167,10 @@ def tune(samples: Samples, scores: np.ndarray) -> list[tuple[float, CalibrationS
             cut = calibrated_threshold(part_scores, particle_numbers(part), settings)
             rate = rates_of(part, part_scores, cut)
             if np.isfinite(rate.false_positive):
-                errors.append(max(0.5 * rate.false_positive, rate.false_negative))  # the aims are 0.10 and 0.05
+                errors.append(min(1.0, max(rate.false_positive, rate.false_negative)))
             else:
-                errors.append(0.5 * float(particle_numbers(part)[part_scores >= cut].sum() / particle_numbers(part).sum()))
-        found.append((float(np.mean(errors) + 0.2 * np.max(errors)), settings))
+                errors.append(0.3 * float(particle_numbers(part)[part_scores >= cut].sum() / particle_numbers(part).sum()))
+        found.append((float(np.mean(errors) + 0.5 * np.mean(np.array(errors) > 0.25)), settings))
     return sorted(found, key=lambda item: item[0])
 
 
@@ -202,7 +206,8 @@ def main() -> int:
     ranker = load_weights(options.weights)
     validation, test = (read_samples(options.set / f"set_{split}.npz") for split in ("validation", "test"))
     if options.tune:
-        for value, settings in tune(validation, ranker.score(validation.images, validation.features))[:5]:
+        known = concatenate([read_samples(options.set / "set_train.npz"), validation])
+        for value, settings in tune(known, ranker.score(known.images, known.features))[:5]:
             print(f"{value:.4f} {settings}")
         return 0
     settings = CalibrationSettings()

@@ -185,6 +185,9 @@ def collect(out: Path) -> str:
             lines.append(f"{split}: no job")
             continue
         joined = concatenate(found)
+        # train-ranker keeps to this column
+        name = "valid" if split == VALIDATION else split
+        joined = replace(joined, extra={**joined.extra, "split": np.full(len(joined), name)})
         write_samples(out / f"set_{split}.npz", joined)
         jobs, structures = len(np.unique(joined.job)), len(np.unique(joined.structure))
         lines.append(

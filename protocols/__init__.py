@@ -7,6 +7,7 @@ from relion4plugin.protocols.protocol_mask import ProtR4pCreateMask
 from relion4plugin.protocols.protocol_postprocess import ProtR4pPostprocess
 from relion4plugin.protocols.protocol_rank_classes import ProtR4pRankClasses
 from relion4plugin.protocols.protocol_refine_3d import ProtR4pRefine3D
+from relion4plugin.protocols.protocol_run_scheme import ProtR4pRunScheme
 from relion4plugin.protocols.protocol_symmetry import ProtR4pSymmetry
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ProtR4pPostprocess",
     "ProtR4pRankClasses",
     "ProtR4pRefine3D",
+    "ProtR4pRunScheme",
     "ProtR4pSymmetry",
 ]

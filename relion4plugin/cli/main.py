@@ -29,6 +29,8 @@ COMMANDS = {
     "run-job": ("run_job", "run the job of a RELION job directory"),
     "it": ("it", "on-the-fly processing: fill and run the schemes prep and proc"),
     "report": ("report", "one HTML file about a 2D or 3D run"),
+    "scheme": ("scheme", "run, check, show and change schemes"),
+    "scheme graph": ("scheme_graph", "draw a scheme"),
     "monitor": ("monitor", "show a project at work in the browser"),
     "reference": ("reference", "write the reference pages of all options"),
 }

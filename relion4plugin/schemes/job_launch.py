@@ -69,11 +69,10 @@ def prepare_job(project: Project, launch: Launch, job: JobStar, kind: JobType) -
     label = kind.full_label(job.options)
     with pipeline_lock(project, f"starting {launch.node}"):
         pipeline = read_pipeline(project.pipeline_path)
-        directory = launch.directory or _left_behind(project, launch, label)
-        pipeline, process = _entry(project, pipeline, directory, label)
+        pipeline, process = _entry(project, pipeline, launch, label)
         place = Path(process.name)
         outputs = kind.nodes_out(job.options, place, job.is_continue)
-        _write_directory(project.root / place, replace(job, type_label=label), launch)
+        _fill_directory(project.root / place, replace(job, type_label=label), launch)
         if job.is_continue and label.startswith(_ITERATED):
             gone = [name for name in pipeline.outputs_of(process.name) if not (project.root / name).exists()]
             pipeline = pipeline.without_nodes(gone)
@@ -136,25 +135,42 @@ def _left_behind(project: Project, launch: Launch, label: str) -> str:
     return ""
 
 
-def _entry(project: Project, pipeline: Pipeline, directory: str, label: str) -> tuple[Pipeline, Process]:
-    """Return the pipeline with the job as Scheduled; a number whose directory exists belongs to someone else."""
+def _entry(project: Project, pipeline: Pipeline, launch: Launch, label: str) -> tuple[Pipeline, Process]:
+    """Return the pipeline with the job as Scheduled, and see that its directory exists."""
+    directory = launch.directory or _left_behind(project, launch, label)
     if directory:
         old = pipeline.processes.get(directory, Process(directory, label))
         process = replace(old, type_label=label, status=Status.SCHEDULED)
         return replace(pipeline, counter=max(pipeline.counter, process.number + 1)).with_process(process), process
-    while (project.root / job_folder(label) / f"job{pipeline.counter:03d}").exists():
+    while not _new_directory(project.root / job_folder(label) / f"job{pipeline.counter:03d}", launch):
         pipeline = replace(pipeline, counter=pipeline.counter + 1)
     return pipeline.with_new_process(label)
 
 
-def _write_directory(folder: Path, job: JobStar, launch: Launch) -> None:
+def _new_directory(path: Path, launch: Launch) -> bool:
+    """Make a job directory together with the name of its launch, in one step; False where it exists already."""
+    aside = path.with_name(f".{path.name}.{launch.name}")
+    try:
+        (aside / RECORDS).mkdir(parents=True, exist_ok=True)
+        (aside / RECORDS / f"{launch.name}.launch").touch()
+        if path.exists():
+            shutil.rmtree(aside)
+            return False
+        os.rename(aside, path)
+    except OSError as error:
+        raise UserError(f"cannot make the job directory {path}: {(error.strerror or str(error)).lower()}") from error
+    return True
+
+
+def _fill_directory(folder: Path, job: JobStar, launch: Launch) -> None:
+    """Write job.star into a job directory and remove the markers of an earlier execution."""
     try:
         (folder / RECORDS).mkdir(parents=True, exist_ok=True)
         (folder / RECORDS / f"{launch.name}.launch").touch()
         for marker in (ABORT_NOW, SUCCESS, FAILURE, ABORTED):
             (folder / marker).unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the job directory {folder}: {(error.strerror or str(error)).lower()}") from error
+        raise UserError(f"cannot write in the job directory {folder}: {(error.strerror or str(error)).lower()}") from error
     write_job_star(folder / "job.star", job)
 
 

@@ -1,9 +1,11 @@
 """The runner: executes the nodes of a scheme one after the other; source: RELION-4.0 paper, section 3.3.
 
-Before a node is executed the scheme's file says so, with the values of all variables. After a crash an operator is executed
-once more, and a job that finished is not.
+Before a job, a wait or an operator that changes files is executed, the scheme's file says so, with the values of all
+variables; operators that only compute are saved a few times a second. After a crash they are computed once more from the
+values that were saved, and a job that finished is not run again.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -22,7 +24,8 @@ from relion4plugin.schemes.store import save_scheme
 from relion4plugin.schemes.variables import find_value
 
 _POLL_PAUSE = 1.0
-# A dry run tells of these operators and leaves files, letter boxes and time alone.
+_SAVE_EVERY = 0.1  # seconds
+# Operators that do more than compute. A dry run tells of them and leaves files, letter boxes and time alone.
 _WITH_EFFECT = ("touch_file", "copy_file", "move_file", "delete_file", "email", "wait")
 
 
@@ -64,6 +67,7 @@ class Runner:
     def __init__(self, scheme: Scheme, context: Context, jobs: JobNodes, event: Callable[..., None], strict: bool = False) -> None:
         self.scheme, self.context, self.jobs, self.event, self.strict = scheme, context, jobs, event, strict
         self.guard = SpinGuard()
+        self.saved_at = 0.0
         self.directory = context.project.scheme_directory(scheme.name)
 
     def run(self, max_steps: int | None = None) -> RunEnd:
@@ -85,7 +89,8 @@ class Runner:
                 steps += 1
             end = end or RunEnd(Outcome.PAUSED, self.scheme.current_node, f"{steps} steps were executed")
         except UserError:
-            save_scheme(self.context.project, self.scheme)
+            if self.scheme.current_node in self.scheme.operators:  # a job has saved how far it came
+                save_scheme(self.context.project, self.scheme)
             (self.directory / FAILURE).touch()
             raise
         save_scheme(self.context.project, self.scheme)
@@ -101,7 +106,7 @@ class Runner:
         end = self._job(node) if operator is None else self._operator(operator)
         if end is not None:
             return end
-        self._advance(node, durable=operator is None)
+        self._advance(node)
         if self.scheme.current_node == UNDEFINED:
             return RunEnd(Outcome.FINISHED, node, f"no edge leaves {node}")
         return self._stopped()
@@ -129,13 +134,24 @@ class Runner:
         what = f"job {self.scheme.jobs[node].name} of {node} {'failed' if outcome is Outcome.FAILED else 'was aborted'}"
         return RunEnd(outcome, node, f"{what}: {end.message}" if end.message else what)
 
-    def _advance(self, node: str, durable: bool) -> None:
+    def _advance(self, node: str) -> None:
+        """Go to the next node, and save that where it matters."""
         target = next_node(self.scheme, node)
         edge = next((edge for edge in reversed(self.scheme.edges) if edge.source == node), None)
         if edge is not None and edge.is_fork:
             self.event("fork", node=node, variable=edge.boolean, value=self.scheme.bools[edge.boolean].value, next=target)
         self.scheme = self.scheme.with_current_node(target)
-        save_scheme(self.context.project, self.scheme, durable)
+        is_job = node not in self.scheme.operators
+        if self._does_more_than_compute(node) or self._does_more_than_compute(target) or self._save_is_due():
+            self.saved_at = time.monotonic()
+            save_scheme(self.context.project, self.scheme, durable=is_job)
+
+    def _does_more_than_compute(self, node: str) -> bool:
+        operator = self.scheme.operators.get(node)
+        return operator is None or operator.type in _WITH_EFFECT
+
+    def _save_is_due(self) -> bool:
+        return time.monotonic() - self.saved_at > _SAVE_EVERY
 
     def _apply_changes(self) -> None:
         """Make the changes that a person asked for since the last node."""

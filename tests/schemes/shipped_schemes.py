@@ -4,7 +4,10 @@ from relion4plugin.schemes.model import Edge, Operator, Scheme, SchemeJob, Varia
 
 PREP_TEMPLATES = {
     "importmovies": ("relion.import", {}),
-    "motioncorr": ("relion.motioncorr", {"input_star_mics": "Schemes/prep/importmovies/movies.star", "other_args": "--do_at_most $$do_at_most"}),
+    "motioncorr": (
+        "relion.motioncorr",
+        {"input_star_mics": "Schemes/prep/importmovies/movies.star", "other_args": "--do_at_most $$do_at_most"},
+    ),
     "ctffind": ("relion.ctffind", {"input_star_mics": "Schemes/prep/motioncorr/corrected_micrographs.star"}),
 }
 PROC_TEMPLATES = {

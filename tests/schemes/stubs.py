@@ -1,6 +1,7 @@
 """Stand-ins for jobs: types whose command is a small shell script, run under real supervisors in forked processes."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +105,10 @@ class ForkExecutor(ProcessExecutor):
         try:
             os.setsid()
             os.chdir(run.root)
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(nothing, descriptor)
+            signal.alarm(90)  # no test leaves one behind for ever
             supervise(Path(run.directory), run.launch)
         finally:
             os._exit(0)

@@ -1,3 +1,6 @@
+import json
+import os
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -11,6 +14,7 @@ from relion4plugin.jobs.job_star import read_job_star
 from relion4plugin.jobs.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 from relion4plugin.schemes.control import abort, edit_scheme
 from relion4plugin.schemes.events import read_events
+from relion4plugin.schemes.executors.choice import executor
 from relion4plugin.schemes.model import Edge, Operator, SchemeJob
 from relion4plugin.schemes.pipeline import Status
 from relion4plugin.schemes.pipeline_star import read_pipeline
@@ -79,7 +83,9 @@ def test_restart_and_reset(prepared):
     assert calls(prepared)[6:] == ["Import/job004 --fresh", "MotionCorr/job005 --fresh", "CtfFind/job006 --fresh"]
 
 
-@pytest.mark.parametrize(("fault", "message"), [("fail", "no beam"), ("die", "exit code -9 and without a marker; run.err ends: out of memory")])
+@pytest.mark.parametrize(
+    ("fault", "message"), [("fail", "no beam"), ("die", "exit code -9 and without a marker; run.err ends: out of memory")]
+)
 def test_a_job_that_fails_stops_the_scheme(prepared, fault, message):
     """Conformance 4 and 17: failure is told, not success; the failed job is executed again on restart."""
     (prepared.root / f"stubs/{fault}_MotionCorr").touch()
@@ -214,6 +220,61 @@ def test_new_values_of_variables_are_no_edit(prepared):
     assert read_job_star(prepared.root / "MotionCorr/job002/job.star").options["other_args"] == "--do_at_most 7"
 
 
+@pytest.mark.parametrize(("mode", "again"), [("continue", "Import/job001 --continue"), ("new", "Import/job002 --fresh")])
+def test_a_machine_that_went_down(tmp_path, mode, again):
+    """Conformance 17: runner and job are gone without a word; the stale lock is seen and the node executed again."""
+    scheme = prep(0.0, 0.0)
+    scheme = replace(scheme, jobs={**scheme.jobs, "importmovies": SchemeJob("importmovies", "importmovies", mode)})
+    project = make_project(tmp_path, [(scheme.with_current_node("importmovies"), PREP_TEMPLATES)])
+    (tmp_path / "stubs/deaf_Import").touch()
+    runner = os.fork()
+    if not runner:
+        run_stubs(project, "prep")
+        os._exit(0)
+    started = tmp_path / "stubs/deaf_started"
+    end = time.monotonic() + 20
+    while not started.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(runner, signal.SIGKILL)
+    os.waitpid(runner, 0)
+    (owner,) = (tmp_path / "Import/job001/.launch").glob("*.owner")
+    os.killpg(json.loads(owner.read_text())["pid"], signal.SIGKILL)
+    (tmp_path / "stubs/deaf_Import").unlink()
+    run_stubs(project, "prep", max_steps=1)
+    assert calls(project) == ["Import/job001 --fresh", again]
+    states = [process.status for process in read_pipeline(project.pipeline_path).processes.values()]
+    assert states == ([Status.SUCCEEDED] if mode == "continue" else [Status.FAILED, Status.SUCCEEDED])
+
+
+def test_a_job_that_outlived_its_runner_is_not_run_again(tmp_path):
+    project = make_project(tmp_path, [(prep(0.0, 0.0).with_current_node("importmovies"), PREP_TEMPLATES)])
+    (tmp_path / "stubs/slow_Import").touch()
+    runner = os.fork()
+    if not runner:
+        run_stubs(project, "prep")
+        os._exit(0)
+    while not calls(project):
+        time.sleep(0.01)
+    os.kill(runner, signal.SIGKILL)
+    os.waitpid(runner, 0)
+    lines = []
+    threading.Timer(0.3, (tmp_path / "Import/job001" / ABORT_NOW).touch).start()
+    assert run_stubs(project, "prep", lines=lines).outcome is Outcome.ABORTED
+    assert any("Found Import/job001/ of importmovies, which was started before" in line for line in lines)
+    assert calls(project) == ["Import/job001 --fresh"]
+
+
+def test_a_job_that_cannot_start_keeps_its_directory(tmp_path):
+    project = make_project(tmp_path, [(prep(0.0, 0.0).with_current_node("importmovies"), PREP_TEMPLATES)])
+    for _ in range(2):
+        with pytest.raises(UserError, match="relion_stub is not on this machine"):
+            run_stubs(project, "prep", executor("relion"))
+    pipeline = read_pipeline(project.pipeline_path)
+    assert pipeline.counter == 2 and pipeline.process("Import/job001/").status is Status.FAILED
+    run_stubs(project, "prep", max_steps=1)
+    assert calls(project) == ["Import/job001 --fresh"]
+
+
 def test_operators_that_circle_for_ever_are_refused(world):
     flip = {name: Operator(name, "bool=not", "b", "b") for name in ("A", "B")}
     project = make_project(world.root, [(toy(bools={"b": True}, edges=(Edge("A", "B"), Edge("B", "A")), operators=flip), {})])
@@ -265,8 +326,9 @@ def graphs(draw):
     names = [f"N{i}" for i in range(draw(st.integers(1, 6)))]
     ops = {name: Operator(name, *draw(OPERATOR)) for name in names}
     place = st.sampled_from([*names, "undefined", "missing"])
-    links = [Edge(draw(place), draw(place), draw(st.booleans()), draw(place), draw(st.sampled_from(["b", "x"]))) for _ in range(draw(st.integers(1, 9)))]
-    return toy(floats={"x": 1.0, "y": 2.0, "zero": 0.0}, bools={"b": True}, strings={"s": "f"}, operators=ops, edges=tuple(links))
+    edge = st.builds(Edge, place, place, st.booleans(), place, st.sampled_from(["b", "x"]))
+    links = tuple(draw(st.lists(edge, min_size=1, max_size=9)))
+    return toy(floats={"x": 1.0, "y": 2.0, "zero": 0.0}, bools={"b": True}, strings={"s": "f"}, operators=ops, edges=links)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

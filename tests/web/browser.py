@@ -74,14 +74,13 @@ class Browser:
         """Return the value of a JavaScript expression; promises are waited for."""
         return self.call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)["result"].get("value")
 
-    def wait_for(self, code: str, tries: int = 60) -> Any:
+    def wait_for(self, code: str, tries: int = 60) -> None:
         """Wait until an expression is true."""
         for _ in range(tries):
             try:
-                value = self.run(code)
+                if self.run(f"Boolean({code})"):
+                    return
             except RuntimeError:  # between two pages
-                value = None
-            if value:
-                return value
+                pass
             time.sleep(0.25)
         raise AssertionError(f"never true: {code}")
