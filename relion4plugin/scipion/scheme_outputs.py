@@ -67,26 +67,20 @@ class SchemeOutputs:
     def _micrographs(self, product: Product) -> None:
         table = read_micrographs(self.root / product.file, self.root)
         micrographs, is_new = self._growing(MICROGRAPHS, product, self.protocol._createSetOfMicrographs)
-        if append_micrographs(micrographs, table, {} if is_new else ids_of(micrographs)):
-            self._put(MICROGRAPHS, micrographs)
-        micrographs.close()
+        self._put_grown(MICROGRAPHS, micrographs, append_micrographs(micrographs, table, {} if is_new else ids_of(micrographs)))
 
     def _ctfs(self, product: Product) -> None:
         table = read_micrographs(self.root / product.file, self.root)
         ctfs, is_new = self._growing(CTFS, product, self.protocol._createSetOfCTF)
         ctfs.setMicrographs(self._pointer(MICROGRAPHS))
         known = set() if is_new else set(read_columns(ctfs.getFileName(), ()).ids)
-        if append_ctfs(ctfs, table, ids_of(self.protocol.outputMicrographs), known):
-            self._put(CTFS, ctfs)
-        ctfs.close()
+        self._put_grown(CTFS, ctfs, append_ctfs(ctfs, table, ids_of(self.protocol.outputMicrographs), known))
 
     def _particles(self, product: Product) -> None:
         data = read_scheme_particles(self.root / product.file, self.root)
         micrographs = ids_of(self.protocol.outputMicrographs) if hasattr(self.protocol, MICROGRAPHS) else {}
         particles, is_new = self._growing(PARTICLES, product, self.protocol._createSetOfParticles)
-        if append_particles(particles, data, micrographs, set() if is_new else known_images(particles)):
-            self._put(PARTICLES, particles)
-        particles.close()
+        self._put_grown(PARTICLES, particles, append_particles(particles, data, micrographs, set() if is_new else known_images(particles)))
 
     def _growing(self, name: str, product: Product, create: Callable[..., Any]) -> tuple[Any, bool]:
         """Open the set of a job for appending, or create it; tells whether it is new."""
@@ -198,6 +192,13 @@ class SchemeOutputs:
 
     def _pointer(self, name: str) -> Pointer:
         return Pointer(self.protocol, extended=name)
+
+    def _put_grown(self, name: str, items: Any, added: int) -> None:
+        """Put a set that has grown, or that an interrupted run closed."""
+        output = getattr(self.protocol, name, None)
+        if added or (output is not None and not output.isStreamOpen()):
+            self._put(name, items)
+        items.close()
 
     def _put(self, name: str, items: Any) -> None:
         self.protocol._updateOutputSet(name, items, Set.STREAM_OPEN)

@@ -60,9 +60,7 @@ def known_images(particles: SetOfParticles) -> set[tuple[int, str]]:
     return set(zip(columns.get("_index", 1), columns.get("_filename"), strict=True))
 
 
-def append_particles(
-    particles: SetOfParticles, data: "ParticleSet", micrographs: Mapping[str, int], known: set[tuple[int, str]]
-) -> int:
+def append_particles(particles: SetOfParticles, data: "ParticleSet", micrographs: Mapping[str, int], known: set[tuple[int, str]]) -> int:
     """Append the particles that a set does not have yet, with CTF and coordinates where the file has them.
 
     Parameters

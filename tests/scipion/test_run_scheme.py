@@ -8,6 +8,8 @@ from pathlib import Path
 
 HAS_SCIPION = importlib.util.find_spec("pwem") is not None
 if HAS_SCIPION:
+    from pyworkflow.protocol.constants import MODE_RESUME
+
     from .tiny_schemes import PASSES, write_data, write_tiny_scheme
     from .workplace import new_project
 
@@ -93,15 +95,20 @@ class TestRunScheme(unittest.TestCase):
         self.assertEqual(run.outputClasses.getImages().getObjId(), run.outputParticles.getObjId())
         self.assertEqual(run.outputAverages.getSize(), len(set(numbers.values())))
 
-    def test_a_failed_job_is_named_with_its_last_words(self):
-        run = self.tiny()
-        Path("data/Toys/toys.mrcs").unlink()
+    def test_a_failed_job_is_named_with_its_last_words_and_continue_repeats_it(self):
+        run, images = self.tiny(), Path("data/Toys/toys.mrcs")
+        images.rename("toys.mrcs")
         run = self.launch(run)
         self.assertEqual(run.getStatus(), "failed")
         self.assertRegex(run.getErrorMessage(), r"Scheme tiny failed: job Class2D/job002/ of class2d failed: .*toys\.mrcs")
         log = Path(run._getLogsPath("run.stdout")).read_text() + Path(run._getLogsPath("run.stderr")).read_text()
         self.assertIn("Class2D/job002/run.err", log)
         self.assertNotIn("Traceback", log)
+        Path("toys.mrcs").rename(images)
+        run.runMode.set(MODE_RESUME)
+        run = self.launch(run)
+        self.assert_finished(run)
+        self.check_classes(run, [job for job in self.jobs(run) if job.startswith("Class2D/")][-1])
 
     def test_stop_aborts_the_scheme_and_continue_goes_on(self):
         from relion4plugin.schemes.locks import running_owner
@@ -123,7 +130,7 @@ class TestRunScheme(unittest.TestCase):
         from relion4plugin.schemes.control import Change, request_change
 
         self.assertTrue(request_change(project, "tiny", Change("variable", "wait_sec", "0")))
-        stopped.runMode.set(0)  # resume
+        stopped.runMode.set(MODE_RESUME)
         finished = self.launch(stopped)
         self.assert_finished(finished)
         after = self.jobs(run)
@@ -139,6 +146,29 @@ class TestRunScheme(unittest.TestCase):
         self.project.stopProtocol(self.live(run))
         wait_until(lambda: (folder / "RELION_JOB_EXIT_ABORTED").exists())
         wait_until(lambda: self.jobs(run)["Class2D/job002/"] == "Aborted")
+        wait_until((run.projectFolder() / "Schemes" / "tiny" / "host_end.json").exists)  # nothing writes there any more
+
+    def test_a_runner_that_was_killed(self):
+        import signal
+
+        from relion4plugin.errors import UserError
+        from relion4plugin.schemes.locks import running_owner
+        from relion4plugin.schemes.project import Project
+        from relion4plugin.scipion.scheme_runner import start_scheme
+        from relion4plugin.scipion.scheme_setup import OwnScheme, prepare_own
+
+        root = Path("alone")
+        self.assertEqual(prepare_own(root, OwnScheme(write_tiny_scheme(Path("tiny"), wait=60.0), Path("data"))), ["tiny"])
+        project = Project(root)
+        runner = start_scheme(project, "tiny", "native")
+        self.assertIsNone(runner.end())
+        wait_until(lambda: running_owner(project, "tiny")[0])
+        with self.assertRaisesRegex(UserError, "scheme tiny is run by process"):
+            start_scheme(project, "tiny", "native", patience=0.0)
+        os.kill(runner.owner.pid, signal.SIGKILL)
+        end = wait_until(runner.end)
+        self.assertEqual(end.outcome, "killed")
+        self.assertIn("run.err", end.reason)
 
     def test_the_longest_time(self):
         run = self.tiny(wait=60.0)
@@ -178,7 +208,7 @@ class TestRunScheme(unittest.TestCase):
         session = {"angpix": 1.0, "dose_per_frame": 1.0, "particle_diameter": 150.0}
         self.assertRegex(self.new_run(**session)._validate()[0], r"there is no folder .*Movies")
         session["fn_in_raw"] = "data/*.tiff"
-        self.assertEqual(self.new_run(**session)._validate(), [])
+        self.assertEqual(self.new_run(**session).validate(), [])
         self.assertRegex(self.new_run(settings="proc__class2d", **session)._validate()[0], r"is no setting")
         own = self.tiny()
         own.settings.set("class2d__nr_clases=3")

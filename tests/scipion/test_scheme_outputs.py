@@ -133,6 +133,9 @@ class TestSchemeOutputs(unittest.TestCase):
         one = micrographs[1].getAcquisition()
         self.assertEqual((one.getVoltage(), one.getSphericalAberration(), one.getAmplitudeContrast()), (200, 1.4, 0.1))
         self.assertEqual(self.run_.outputMicrographs.getSamplingRate(), 0.885)
+        self.run_._closeOutputSet()  # as the host does with a run that is stopped
+        self.assertEqual(self.new_outputs().update(now), [])
+        self.assertEqual((len(self.items("outputMicrographs")), len(self.items("outputCTF"))), (len(table), len(table)))
         self.assertEqual(self.run_.outputCTF.getMicrographs().getObjId(), self.run_.outputMicrographs.getObjId())
 
     def test_particles_and_classes_of_the_tutorial(self):
