@@ -32,10 +32,10 @@ class CalibrationSettings:
     top_share: float = 0.03
     fraction: float = 0.3
     low: float = 0.2
-    high: float = 0.4
-    floor: float = 0.03
-    ceiling: float = 0.5
-    junk: float = 0.05
+    high: float = 0.3
+    floor: float = 0.05
+    ceiling: float = 0.4
+    junk: float = 0.08
 
 
 def calibrated_threshold(scores: np.ndarray, particles: np.ndarray, settings: CalibrationSettings) -> float:

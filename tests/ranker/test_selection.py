@@ -78,9 +78,9 @@ def test_calibrated_threshold_follows_the_data_set(quality, good, junk):
 
 def test_calibrated_threshold_lies_in_the_clearest_gap():
     scores, particles = np.array([1.0, 0.9, 0.8, 0.35, 0.33, 0.22, 0.20, 0.01]), np.ones(8)
-    settings = CalibrationSettings(low=0.1, high=0.7)
+    settings = CalibrationSettings(low=0.1, high=0.7, ceiling=1.0)
     assert calibrated_threshold(scores, particles, settings) == pytest.approx((0.8 + 0.35) / 2, abs=0.1)
-    without_gap = CalibrationSettings(low=0.3, high=0.3, fraction=0.5)
+    without_gap = CalibrationSettings(low=0.3, high=0.3, fraction=0.5, ceiling=1.0)
     assert calibrated_threshold(scores, particles, without_gap) == pytest.approx(0.5)
 
 

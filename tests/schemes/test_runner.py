@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import threading
@@ -16,6 +15,7 @@ from relion4plugin.schemes.control import abort, edit_scheme
 from relion4plugin.schemes.events import read_events
 from relion4plugin.schemes.executors.choice import executor
 from relion4plugin.schemes.model import Edge, Operator, SchemeJob
+from relion4plugin.schemes.owners import Owner
 from relion4plugin.schemes.pipeline import Status
 from relion4plugin.schemes.pipeline_star import read_pipeline
 from relion4plugin.schemes.runner import Outcome
@@ -238,7 +238,10 @@ def test_a_machine_that_went_down(tmp_path, mode, again):
     os.kill(runner, signal.SIGKILL)
     os.waitpid(runner, 0)
     (owner,) = (tmp_path / "Import/job001/.launch").glob("*.owner")
-    os.killpg(json.loads(owner.read_text())["pid"], signal.SIGKILL)
+    supervisor = Owner.parse(owner.read_text())
+    os.killpg(supervisor.pid, signal.SIGKILL)
+    while supervisor.alive() and time.monotonic() < end:  # else the runner may find it alive, and wait for its end
+        time.sleep(0.01)
     (tmp_path / "stubs/deaf_Import").unlink()
     run_stubs(project, "prep", max_steps=1)
     assert calls(project) == ["Import/job001 --fresh", again]
