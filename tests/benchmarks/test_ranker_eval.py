@@ -1,0 +1,50 @@
+"""The evaluation of the ranker on classes whose errors can be counted by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import ranker_eval
+
+from relion4plugin.ranker.calibrated import CalibrationSettings
+from relion4plugin.ranker.samples import Samples
+
+FIXED = CalibrationSettings(low=0.3, high=0.3, fraction=0.3, top_share=0.0)  # 0.3 of the best score
+
+
+def a_job(name: str, quality: list[float], particles: list[float]) -> Samples:
+    n = len(quality)
+    q = np.array(quality)
+    return Samples(
+        images=np.zeros((n, 64, 64), np.float32), features=np.zeros((n, 24), np.float32), score=q.astype(np.float32),
+        job=np.full(n, name), reference=np.array([f"{i + 1:06d}@{name}.mrcs" for i in range(n)]), structure=np.full(n, "x"),
+        extra={"q": q, "category": np.where(q >= 0.4, 2, 0), "particles": np.array(particles), "resolution": 20 - q, "pdf": np.ones(n)},
+    )  # fmt: skip
+
+
+def test_errors_of_one_job_by_hand():
+    job = a_job("one", [1.0, 0.8, 0.1, 0.0], [100, 300, 200, 50])
+    found = ranker_eval.judge(job, np.array([0.9, 0.1, 0.4, 0.0]), FIXED)[0]
+    # 0.15 and 0.27 both select the first and third class: 200 of 400 too many, 300 of 400 missed
+    for rule in ("default", "calibrated"):
+        assert (found[f"{rule}_false_positive"], found[f"{rule}_false_negative"]) == (0.5, 0.75)
+    assert found["good"] == pytest.approx(400 / 650) and found["selected"] == pytest.approx(300 / 650)
+    assert found["mse"] == pytest.approx((0.01 + 0.49 + 0.09) / 4)
+
+
+def test_a_job_without_good_classes_has_no_rates_but_counts_what_is_selected():
+    job = a_job("none", [0.1, 0.0], [30, 70])
+    found = ranker_eval.judge(job, np.array([0.5, 0.0]), FIXED)[0]
+    assert math.isnan(found["default_false_positive"]) and found["selected"] == pytest.approx(0.3)
+    assert ranker_eval._pair(found, "default") == "none good"
+
+
+def test_tuning_prefers_rules_that_part_good_from_bad(monkeypatch):
+    monkeypatch.setattr(
+        ranker_eval, "RULES",
+        {"top_share": (0.0,), "fraction": (0.1, 0.5), "low": (0.96,), "high": (0.97,), "floor": (0.03,), "ceiling": (0.9,), "junk": (0.05,)},
+    )  # fmt: skip
+    job = a_job("one", [1.0, 0.9, 0.2, 0.1], [100, 100, 100, 100])
+    best, worst = ranker_eval.tune(job, np.array([1.0, 0.9, 0.3, 0.2]))
+    assert best[0] == 0 and best[1].fraction == 0.5
+    assert worst[1].fraction == 0.1 and worst[0] > best[0]
