@@ -22,17 +22,16 @@ from typing import Any
 
 from relion4plugin.cli import scheme_edit
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.registry import job_type
 from relion4plugin.schemes.executors.choice import NAMES
 from relion4plugin.schemes.findings import Finding, Severity
-from relion4plugin.schemes.lint import Surroundings, lint_scheme
+from relion4plugin.schemes.lint import lint_scheme
 from relion4plugin.schemes.model import UNDEFINED, Edge, Scheme, Variable
 from relion4plugin.schemes.project import Project, open_project
+from relion4plugin.schemes.registered import registered
 from relion4plugin.schemes.runner import Outcome
 from relion4plugin.schemes.session import RunOptions, dry_run, run_scheme
 from relion4plugin.schemes.status import project_status
 from relion4plugin.schemes.store import load_scheme
-from relion4plugin.schemes.substitution import OptionKind, option_kinds
 from relion4plugin.schemes.variables import value_text
 
 _CODES = {Outcome.FINISHED: 0, Outcome.PAUSED: 0, Outcome.FAILED: 1, Outcome.ABORTED: 2}
@@ -72,16 +71,8 @@ def main(args: argparse.Namespace) -> int:
     return act(open_project(args.project), args)
 
 
-def _kinds(label: str) -> dict[str, OptionKind] | None:
-    try:
-        kind = job_type(label)
-    except UserError:
-        return None
-    return {name: value for name, value in option_kinds(kind.parameters).items() if name not in kind.free_text}
-
-
 def _findings(project: Project, name: str) -> list[Finding]:
-    return lint_scheme(project, name, Surroundings(option_kinds=_kinds))
+    return lint_scheme(project, name, registered())
 
 
 def _run(project: Project, args: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def test_a_job_without_good_classes_has_no_rates_but_counts_what_is_selected():
 def test_tuning_prefers_rules_that_part_good_from_bad(monkeypatch):
     monkeypatch.setattr(
         ranker_eval, "RULES",
-        {"top_share": (0.0,), "fraction": (0.1, 0.5), "low": (0.96,), "high": (0.97,), "floor": (0.03,), "ceiling": (0.9,), "junk": (0.05,)},
+        {"top_share": (0.0,), "fraction": (0.1, 0.5), "low": (0.96,), "high": (0.97,), "floor": (0.03,), "ceiling": (0.9,), "junk": (0.1,)},
     )  # fmt: skip
     job = a_job("one", [1.0, 0.9, 0.2, 0.1], [100, 100, 100, 100])
     best, worst = ranker_eval.tune(job, np.array([1.0, 0.9, 0.3, 0.2]))

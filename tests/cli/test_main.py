@@ -92,3 +92,11 @@ def test_finding_a_command_imports_nothing_heavy():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip().endswith("[]")
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    words = [sys.executable, "-m", "relion4plugin.cli.main", "--help"]
+    writer = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer.stdout.close()
+    assert writer.stderr.read() == b"" and writer.wait(timeout=60) == 0
+    writer.stderr.close()
