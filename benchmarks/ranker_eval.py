@@ -141,13 +141,14 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
     lines = [
         f"{name}: {len(samples)} classes of {len(jobs)} jobs and {len(np.unique(samples.structure))} structures. Mean square error "
         f"{np.mean((scores - samples.score) ** 2):.4f} (of the mean score: {np.var(samples.score):.4f}). Median Spearman of score and "
-        f"quality within jobs {np.nanmedian(ranks):.2f}."
+        f"quality within jobs {np.nanmedian(ranks):.2f}.",
+        "",
     ]
     for rule in ("default", "calibrated", "best"):
         positive, negative = (f"{rule}_false_positive", f"{rule}_false_negative")
         worst = max(np.nanmax([job[positive] for job in jobs]), np.nanmax([job[negative] for job in jobs]))
-        lines.append(f"{rule}: mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}, largest of all {worst:.2f}.")
-    lines.append(f"{len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
+        lines.append(f"- {rule}: mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}, largest of all {worst:.2f}.")
+    lines.append(f"- {len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
     return lines
 
 
