@@ -6,9 +6,9 @@ from pathlib import Path
 from relion4plugin.errors import UserError
 from relion4plugin.files.star_text import read_tables
 from relion4plugin.jobs.markers import ABORTED, FAILURE, SUCCESS
+from relion4plugin.jobs.output_nodes import OUTPUT_NODES
 from relion4plugin.schemes.pipeline import NO_ALIAS, Pipeline, Process, Status
 
-OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 # The first marker that is found counts.
 _MARKERS = ((SUCCESS, Status.SUCCEEDED), (FAILURE, Status.FAILED), (ABORTED, Status.ABORTED))
 

@@ -1,18 +1,20 @@
 """What a run found about each particle, read from its data file for registration as a Scipion set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from relion4plugin.errors import UserError
 from relion4plugin.scipion.geometry import alignment_matrices, projection_matrices
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from relion4plugin.files.particles import ParticleSet
 
 ITEM_LABELS: Mapping[str, type] = {
     "rlnNormCorrection": float,
@@ -52,6 +54,28 @@ class ParticleResults:
     items: dict[str, list[Any]]
 
 
+def results_of_rows(data: "ParticleSet", ids: NDArray[np.int64], projection: bool) -> ParticleResults:
+    """Return what the rows of a particle file say about the particles of a set.
+
+    Parameters
+    ----------
+    data : ParticleSet
+        With poses.
+    ids : int array (n,)
+        Object id of each row.
+    projection : bool
+        Whether the poses are projection directions or in-plane alignments.
+
+    Raises
+    ------
+    UserError
+        If a column is missing.
+    """
+    origins = np.stack([data.column(f"rlnOrigin{axis}Angst") for axis in "XY"], axis=1) / data.pixel_size
+    angles = np.stack([data.column(label) for label in _angle_labels(projection)], axis=1)
+    return _results(data.table, ids, data.column("rlnClassNumber", 1.0), _transforms(angles, origins, projection))
+
+
 def read_particle_results(data_star: Path, pixel_size: float, projection: bool) -> ParticleResults:
     """Read a data file that was made from a Scipion set.
 
@@ -72,18 +96,26 @@ def read_particle_results(data_star: Path, pixel_size: float, projection: bool) 
     from relion4plugin.files.run_files import rows
     from relion4plugin.files.star import read_star
 
-    angles = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi") if projection else ("rlnAnglePsi",)
+    angles = _angle_labels(projection)
     particles = rows(read_star(data_star), "particles", ("rlnOriginXAngst", "rlnOriginYAngst", *angles), data_star, "results of a run")
     if "rlnImageId" not in particles:
         raise UserError(f"{data_star} has no column rlnImageId; use Restart to repeat the run")
     origins = _columns(particles, ("rlnOriginXAngst", "rlnOriginYAngst")) / pixel_size
     numbers = particles["rlnClassNumber"] if "rlnClassNumber" in particles else np.ones(len(particles))
+    return _results(particles, particles["rlnImageId"], numbers, _transforms(_columns(particles, angles), origins, projection))
+
+
+def _results(table: "DataFrame", ids: Iterable[int], numbers: ArrayLike, transforms: NDArray[np.float64]) -> ParticleResults:
     return ParticleResults(
-        row_of={int(item): row for row, item in enumerate(particles["rlnImageId"])},
+        row_of={int(item): row for row, item in enumerate(ids)},
         class_number=np.asarray(numbers, dtype=np.int64),
-        transforms=_transforms(_columns(particles, angles), origins, projection),
-        items={label: [kind(v) for v in particles[label]] for label, kind in ITEM_LABELS.items() if label in particles},
+        transforms=transforms,
+        items={label: [kind(value) for value in table[label]] for label, kind in ITEM_LABELS.items() if label in table},
     )
+
+
+def _angle_labels(projection: bool) -> tuple[str, ...]:
+    return ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi") if projection else ("rlnAnglePsi",)
 
 
 def _columns(particles: "DataFrame", labels: tuple[str, ...]) -> NDArray[np.float64]:

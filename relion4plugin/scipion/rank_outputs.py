@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pwem.constants import ALIGN_NONE
 from pwem.objects import Integer, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles
 
-from relion4plugin.scipion.geometry import alignment_matrices
 from relion4plugin.scipion.outputs import add_class_scores, item_update
-from relion4plugin.scipion.particle_results import CLASS_SCORES, ITEM_LABELS, ParticleResults
+from relion4plugin.scipion.particle_results import CLASS_SCORES, ParticleResults, results_of_rows
 
 if TYPE_CHECKING:
     from relion4plugin.files.particles import ParticleSet
@@ -72,21 +71,11 @@ def read_selection(class_averages: Path, kept: "ParticleSet", ids: NDArray[np.in
     images = [str(name).partition("@") for name in averages["rlnReferenceImage"]]
     class_number = kept.column("rlnClassNumber").astype(np.int64)
     return SelectedClasses(
-        particles=_results(kept, ids, class_number),
+        particles=results_of_rows(kept, ids, projection=False),
         numbers=tuple(int(number) for number in numbers),
         sizes=tuple(int(np.count_nonzero(class_number == number)) for number in numbers),
         locations=tuple((int(index), stack) for index, _, stack in images),
         scores={label: [float(value) for value in averages[label]] for label in labels},
-    )
-
-
-def _results(kept: "ParticleSet", ids: NDArray[np.int64], class_number: NDArray[np.int64]) -> ParticleResults:
-    origins = np.stack([kept.column("rlnOriginXAngst"), kept.column("rlnOriginYAngst")], axis=1)
-    return ParticleResults(
-        row_of={int(item): row for row, item in enumerate(ids)},
-        class_number=class_number,
-        transforms=alignment_matrices(kept.column("rlnAnglePsi"), origins / kept.pixel_size),
-        items={label: [kind(value) for value in kept.table[label]] for label, kind in ITEM_LABELS.items() if label in kept.table},
     )
 
 

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
-from relion4plugin.scipion.geometry import alignment_matrices, projection_matrices
 from relion4plugin.scipion.micrographs import acquisition_of
-from relion4plugin.scipion.particle_results import ITEM_LABELS, ParticleResults
+from relion4plugin.scipion.particle_results import ParticleResults, results_of_rows
 from relion4plugin.scipion.rank_inputs import object_ids
 from relion4plugin.scipion.sets import read_columns
 
@@ -134,18 +131,4 @@ def results_of(data: "ParticleSet", particles: SetOfParticles, projection: bool)
     UserError
         If a particle is not in the set, or a column is missing.
     """
-    ids = object_ids(data, particles)
-    return ParticleResults(
-        row_of={int(item): row for row, item in enumerate(ids)},
-        class_number=data.column("rlnClassNumber", 1.0).astype(np.int64),
-        transforms=_transforms(data, projection),
-        items={label: [kind(value) for value in data.table[label]] for label, kind in ITEM_LABELS.items() if label in data.table},
-    )
-
-
-def _transforms(data: "ParticleSet", projection: bool) -> NDArray[np.float64]:
-    origins = np.stack([data.column(f"rlnOrigin{axis}Angst") for axis in "XY"], axis=1) / data.pixel_size
-    if not projection:
-        return alignment_matrices(data.column("rlnAnglePsi"), origins)
-    angles = np.stack([data.column(label) for label in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")], axis=1)
-    return projection_matrices(angles, np.pad(origins, ((0, 0), (0, 1))))
+    return results_of_rows(data, object_ids(data, particles), projection)
