@@ -120,6 +120,7 @@ class TestRankClasses(unittest.TestCase):
 
         run = self.launch(self.new_run(classified(self.project, self.source), select_by=1, rank_threshold=0.5))
         pyplot.close("all")
+        self.addCleanup(pyplot.close, "all")  # a test that changes the backend warns of figures that are still open
         EmPlotter.setBackend("Agg")
         viewer = R4pRankViewer(project=self.project, protocol=run)
         viewer.setProtocol(run)
