@@ -1,0 +1,1 @@
+"""From what a microscope writes to filled templates: metadata, presets, launch."""
