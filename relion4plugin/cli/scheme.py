@@ -24,6 +24,7 @@ from relion4plugin.cli import scheme_edit
 from relion4plugin.errors import UserError
 from relion4plugin.schemes.executors.choice import NAMES
 from relion4plugin.schemes.findings import Finding, Severity
+from relion4plugin.schemes.job_wait import JobLimits
 from relion4plugin.schemes.lint import lint_scheme
 from relion4plugin.schemes.model import UNDEFINED, Edge, Scheme, Variable
 from relion4plugin.schemes.project import Project, open_project
@@ -57,6 +58,9 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--once", action="store_true", help="execute one node")
     run.add_argument("--max_steps", metavar="N", type=int, help="execute so many nodes at most")
     run.add_argument("--grace", metavar="SECONDS", type=float, default=10.0, help="time that a job has to react to an abort request")
+    run.add_argument("--max_job_hours", metavar="HOURS", type=float, help="end a job that runs longer, as failed")
+    run.add_argument("--stall_minutes", metavar="MINUTES", type=float, help="warn of a job that writes nothing for so long")
+    run.add_argument("--end_stalled", action="store_true", help="with --stall_minutes: end such a job, as failed")
     run.add_argument("--verb", type=int, choices=(0, 1, 2, 3), default=1, help="0 says nothing, 3 everything")
     run.add_argument("--no_lint", action="store_true", help="run also where the check finds errors")
     command("lint", "check a scheme and its templates; exit code 1 where something would stop it", _lint)
@@ -83,7 +87,7 @@ def _run(project: Project, args: argparse.Namespace) -> int:
         _refuse_errors(_findings(project, args.name))
     if args.reset:
         scheme_edit.reset(project, args.name)
-    options = RunOptions(args.strict, 1 if args.once else args.max_steps, args.grace, args.verb)
+    options = RunOptions(args.strict, 1 if args.once else args.max_steps, _limits(args), args.verb)
     options.show = (lambda line: print(line, file=sys.stderr)) if args.json else (lambda line: print(line, flush=True))
     commands: list[str] = []
     if args.executor == "dry":
@@ -96,6 +100,14 @@ def _run(project: Project, args: argparse.Namespace) -> int:
     elif commands:
         print("\n".join(commands))
     return _CODES[end.outcome]
+
+
+def _limits(args: argparse.Namespace) -> JobLimits:
+    if args.end_stalled and args.stall_minutes is None:
+        raise UserError("--end_stalled needs --stall_minutes: give the time after which a silent job counts as stalled")
+    run_time = None if args.max_job_hours is None else 3600 * args.max_job_hours
+    silence = None if args.stall_minutes is None else 60 * args.stall_minutes
+    return JobLimits(args.grace, run_time, silence, args.end_stalled)
 
 
 def _refuse_errors(findings: list[Finding]) -> None:

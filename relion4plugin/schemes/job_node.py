@@ -7,17 +7,17 @@ not started again.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.job_star import JobStar, read_job_star
 from relion4plugin.jobs.job_type import JobType
-from relion4plugin.jobs.markers import ABORT_NOW
 from relion4plugin.schemes.context import Context
 from relion4plugin.schemes.executors.base import Executor, Handle, JobEnd, JobRun
 from relion4plugin.schemes.executors.queue import shell_text
 from relion4plugin.schemes.job_launch import job_inputs, keep_digest, last_digest, note_start, prepare_job, set_status
+from relion4plugin.schemes.job_wait import JobLimits, JobWait
 from relion4plugin.schemes.labels import job_folder
 from relion4plugin.schemes.launches import Launch, launch_of, new_launch, template_digest, with_launch, without_launch
 from relion4plugin.schemes.model import CONTINUE, NEW, Scheme, SchemeJob
@@ -26,23 +26,20 @@ from relion4plugin.schemes.store import save_scheme
 from relion4plugin.schemes.substitution import option_kinds, substitute_job
 
 _INPUT_TRIES, _INPUT_PAUSE = 5, 10.0  # RELION waits as long for an input file
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
-_FORCE_AFTER = 10.0  # seconds between asking processes to end and ending them
 
 
 @dataclass
 class JobNodes:
     """Executes job nodes.
 
-    `types` finds a job type by its label; `event` writes into the event log; `grace` is how many seconds a job has to react
-    to an abort request before its processes are ended.
+    `types` finds a job type by its label; `event` writes into the event log; `limits` is what a job may take.
     """
 
     context: Context
     executor: Executor
     types: Callable[[str], JobType]
     event: Callable[..., None]
-    grace: float = 10.0
+    limits: JobLimits = field(default_factory=JobLimits)
     strict: bool = False
 
     def execute(self, scheme: Scheme, node: str) -> tuple[Scheme, JobEnd]:
@@ -67,7 +64,7 @@ class JobNodes:
                 return scheme, JobEnd(Status.ABORTED, missing)
             scheme, handle = self._started(scheme, run, node)
         began = time.monotonic()
-        end = self._wait(handle, run)
+        end = JobWait(self.context, self.event, self.limits).until_end(handle, run)
         if not self.executor.simulates:
             set_status(self.context.project, run.directory, end.status)
         self.event(
@@ -170,21 +167,3 @@ class JobNodes:
                     return f"aborted while waiting for {missing}"
                 context.sleep(min(1.0, left))
         return f"{missing}, an input of {node}, does not exist"
-
-    def _wait(self, handle: Handle, run: JobRun) -> JobEnd:
-        """Wait until the job ends; an abort request is passed on, and after a time of grace enforced."""
-        pause, asked, cancelled = _FIRST_PAUSE, 0.0, 0.0
-        while (end := handle.poll()) is None:
-            now = time.monotonic()
-            if not asked and self.context.abort_requested():
-                asked = now
-                (run.path / ABORT_NOW).touch()
-                self.context.report(f" + Abort requested: {run.directory} has {self.grace:g} seconds to end by itself")
-            if asked and now - max(asked, cancelled) > (_FORCE_AFTER if cancelled else self.grace):
-                handle.cancel()
-                cancelled = now
-            time.sleep(pause)
-            pause = min(1.5 * pause, _LONGEST_PAUSE)
-        if asked and end.status is Status.FAILED:
-            return JobEnd(Status.ABORTED, end.message)
-        return end

@@ -16,6 +16,7 @@ from relion4plugin.schemes.executors.choice import executor as executor_named
 from relion4plugin.schemes.executors.dry import DryExecutor, shadow
 from relion4plugin.schemes.job_launch import open_pipeline
 from relion4plugin.schemes.job_node import JobNodes
+from relion4plugin.schemes.job_wait import JobLimits
 from relion4plugin.schemes.locks import Lock, scheme_lock
 from relion4plugin.schemes.mail import mailer
 from relion4plugin.schemes.project import Project
@@ -34,8 +35,8 @@ class RunOptions:
         RELION's behaviour also where it differs from what is documented.
     max_steps : int, optional
         Stop after so many nodes.
-    grace : float
-        Seconds that a job has to react to an abort request before its processes are ended.
+    limits : JobLimits
+        What a job may take.
     verbosity : int
         0 silent, 1 what happens, 2 and 3 also details; for `show`.
     show : callable
@@ -46,7 +47,7 @@ class RunOptions:
 
     strict: bool = False
     max_steps: int | None = None
-    grace: float = 10.0
+    limits: JobLimits = field(default_factory=JobLimits)
     verbosity: int = 1
     show: Callable[[str], None] = print
     types: Callable[[str], JobType] = field(default=job_type)
@@ -95,7 +96,7 @@ def _run(project: Project, name: str, chosen: Executor, how: RunOptions, guard: 
         scheme = load_scheme(project, name, report)
         open_pipeline(project)
         context = Context(project, report=report, mail=mailer(report), abort_requested=guard.abort_requested)
-        jobs = JobNodes(context, chosen, how.types, log.write, how.grace, how.strict)
+        jobs = JobNodes(context, chosen, how.types, log.write, how.limits, how.strict)
         log.write("run", pid=os.getpid(), host=socket.gethostname(), executor=chosen.name, strict=how.strict, node=scheme.current_node)
         report(f" + Starting {scheme.name} at {scheme.current_node}")
         return Runner(scheme, context, jobs, log.write, how.strict).run(how.max_steps)

@@ -14,6 +14,7 @@ from relion4plugin.jobs.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 from relion4plugin.schemes.control import abort, edit_scheme
 from relion4plugin.schemes.events import read_events
 from relion4plugin.schemes.executors.choice import executor
+from relion4plugin.schemes.job_wait import JobLimits
 from relion4plugin.schemes.model import Edge, Operator, SchemeJob
 from relion4plugin.schemes.owners import Owner
 from relion4plugin.schemes.pipeline import Status
@@ -111,7 +112,7 @@ def while_running(project, name, act, ready):
 
     thread = threading.Thread(target=wait_and_act)
     thread.start()
-    end = run_stubs(project, name, grace=0.3)
+    end = run_stubs(project, name, limits=JobLimits(grace=0.3))
     thread.join()
     return end
 

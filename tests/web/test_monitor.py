@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from relion4plugin.errors import UserError
+from relion4plugin.schemes.model import Edge, Operator, Scheme, Variable
 from relion4plugin.schemes.owners import Owner
 from relion4plugin.schemes.pipeline import Process, Status
 from relion4plugin.schemes.pipeline_star import read_pipeline, write_pipeline
@@ -313,3 +314,25 @@ class TestDefences:
         with pytest.raises(UserError, match="at least 16"):
             make_guard("short")
         assert len({make_guard().token for _ in range(5)}) == 5
+
+
+def test_restart_runs_the_scheme_in_a_process_of_its_own(client, guard, project):
+    """The real runner: the scheme counts to three and ends, after a restart from the page."""
+    edges = (Edge("COUNT", "DONE"), Edge("DONE", "COUNT", is_fork=True, target_if_true="EXIT", boolean="done"))
+    operators = {
+        "COUNT": Operator("COUNT", "float=plus", "n", "n", "one"),
+        "DONE": Operator("DONE", "bool=ge", "done", "n", "three"),
+        "EXIT": Operator("EXIT", "exit"),
+    }
+    floats = {name: Variable(value, value) for name, value in (("n", 0.0), ("one", 1.0), ("three", 3.0))}
+    scheme = Scheme("Schemes/count/", "COUNT", floats, {"done": Variable(False, False)}, operators=operators, edges=edges)
+    (project.root / "Schemes/count").mkdir()
+    (project.root / "Schemes/count/scheme.star").write_text(scheme_text(scheme))
+    assert act(client, guard, "count", what="restart") == (200, "count: started count")
+    end = time.monotonic() + 30
+    while not (project.root / "Schemes/count/RELION_JOB_EXIT_SUCCESS").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    after = read_scheme_star(project.scheme_file("count"))
+    assert after.floats["n"].value == 3.0 and after.current_node == "EXIT"
+    assert "finished" in (project.root / "Schemes/count/run.out").read_text()
+    assert client.get("/scheme/count").status_code == 200
