@@ -153,16 +153,24 @@ class Refinement:
             changes, directions=state.directions, half=state.half,
         )  # fmt: skip
 
+    def _position(self, state: RunState) -> int:
+        """Return where on the schedules an iteration stands; a run of a stream of particles does not only go forward."""
+        return state.iteration
+
+    def _draw(self, state: RunState, size: int) -> np.ndarray:
+        """Return the rows of a mini-batch, in ascending order."""
+        return schedules.select_subset(self.settings.seed, state.iteration, len(self.inputs.particles.table), size)
+
     def _iterate(self, state: RunState, last: int | None) -> dict[str, object]:
         """Do one iteration in place, write its files where due, and return its record."""
         settings, inputs, n = self.settings, self.inputs, len(self.inputs.particles.table)
         wall, cpu = time.perf_counter(), time.process_time()
         state.iteration += 1
-        iteration = state.iteration
-        fudge = schedules.tau2_fudge(settings, iteration)
-        rows = schedules.select_subset(settings.seed, iteration, n, schedules.subset_size(settings, iteration, n))
+        iteration, position = state.iteration, self._position(state)
+        fudge = schedules.tau2_fudge(settings, position)
+        rows = self._draw(state, schedules.subset_size(settings, position, n))
         self._choose_sampling(state)
-        plan = make_plan(inputs, state, iteration)
+        plan = make_plan(inputs, state, position)
         before = state.poses.copy()
         results = [self._expect(state, number, rows, plan) for number in range(len(state.models))]
         unfiltered = None
@@ -172,7 +180,7 @@ class Refinement:
         elif settings.auto_refine:
             maximise.maximise_halves(inputs, state, results, plan, fudge, self._fsc_mask)
         else:
-            change = maximise.maximise_one(inputs, state, results[0], plan, iteration, fudge)
+            change = maximise.maximise_one(inputs, state, results[0], plan, position, fudge)
         for number, result in enumerate(results):
             self._update_nuisance(state.models[number], state, state.rows_of(number, rows), result, plan, full=len(rows) == n)
             assert result.batch is not None
@@ -189,7 +197,7 @@ class Refinement:
             )  # fmt: skip
         elif self._writes(iteration, last):
             self._write(state, plan, changes)
-        eta = schedules.step_size(settings, iteration) if plan.gradient else 1.0
+        eta = schedules.step_size(settings, position) if plan.gradient else 1.0
         return output.record(iteration, state.models, changes, change, inputs.pixel_size, stepsize=eta, tau2_fudge=fudge,
                              subset_size=len(rows), image_size=plan.current_size, seconds=time.perf_counter() - wall,
                              cpu=time.process_time() - cpu, sampling=state.sampling, oversampling=settings.oversampling,
@@ -226,7 +234,7 @@ class Refinement:
         mine = state.rows_of(number, rows)
         transforms = forward(model.references, inputs.grid, corrected=True, current_size=model.current_size, workers=settings.threads)
         model.tau2 = reference_power(transforms, inputs.grid, model.current_size)
-        if self._estimates_accuracy(state.iteration):
+        if self._estimates_accuracy(self._position(state)):
             accuracy.estimate(model, state.poses, inputs.images, transforms, settings.padding, (settings.seed, state.iteration, 7))
         batch = make_batch(mine, inputs.particles, model, state.poses, plan, settings)
         seeding, given = seeding_iteration(settings), (self.expectation, batch, transforms, plan, model)
@@ -263,7 +271,7 @@ class Refinement:
 
     def _after(self, state: RunState) -> None:
         """Centre, flatten, and judge the resolution."""
-        settings, inputs, iteration = self.settings, self.inputs, state.iteration
+        settings, inputs, iteration = self.settings, self.inputs, self._position(state)
         gradient = schedules.is_gradient(settings, iteration)
         phases = schedules.Phases.of(settings)
         early = iteration < phases.initial + phases.between or not schedules.is_gradient(settings, iteration + 1)

@@ -24,15 +24,18 @@ def max_significants(settings: RefinementSettings) -> int:
     return per_class * settings.n_classes if settings.algorithm is Algorithm.VDAM else 0
 
 
-def make_plan(inputs: Inputs, state: RunState, iteration: int) -> Plan:
-    """Plan an iteration: moves the random perturbation, sets the image size of the models, and in 3D fits the direction priors."""
+def make_plan(inputs: Inputs, state: RunState, position: int) -> Plan:
+    """Plan an iteration: moves the random perturbation, sets the image size of the models, and in 3D fits the direction priors.
+
+    `position` says where on the schedules the iteration stands; see `Refinement`.
+    """
     settings = inputs.settings
-    rng = np.random.default_rng((settings.seed, iteration, 6))
+    rng = np.random.default_rng((settings.seed, state.iteration, 6))
     perturbation = next_perturbation(state.model.perturbation, settings.perturbation, rng)
     size = _image_size(inputs, state)
     for model in state.models:
         model.perturbation, model.current_size = perturbation, size
-    return _volume_plan(inputs, state, iteration) if settings.dimension == 3 else _plane_plan(inputs, state.model, iteration)
+    return _volume_plan(inputs, state, position) if settings.dimension == 3 else _plane_plan(inputs, state.model, position)
 
 
 def _image_size(inputs: Inputs, state: RunState) -> int:
@@ -47,7 +50,7 @@ def _image_size(inputs: Inputs, state: RunState) -> int:
     )
 
 
-def _plane_plan(inputs: Inputs, model: Model, iteration: int) -> Plan:
+def _plane_plan(inputs: Inputs, model: Model, position: int) -> Plan:
     settings, box = inputs.settings, inputs.grid.box
     sampling = make_sampling(settings, model.perturbation)
     return make_search_plan(
@@ -59,11 +62,11 @@ def _plane_plan(inputs: Inputs, model: Model, iteration: int) -> Plan:
         likelihood_size=likelihood_size(settings, box, inputs.pixel_size, model.current_size),
         fraction=settings.adaptive_fraction,
         max_significants=max_significants(settings),
-        gradient=schedules.is_gradient(settings, iteration),
+        gradient=schedules.is_gradient(settings, position),
     )
 
 
-def _volume_plan(inputs: Inputs, state: RunState, iteration: int) -> VolumeSearchPlan:
+def _volume_plan(inputs: Inputs, state: RunState, position: int) -> VolumeSearchPlan:
     settings, model, sampling, box = inputs.settings, state.model, state.sampling, inputs.grid.box
     assert sampling is not None
     step, moved = angular_step(sampling.healpix_order), model.perturbation
@@ -95,8 +98,8 @@ def _volume_plan(inputs: Inputs, state: RunState, iteration: int) -> VolumeSearc
         likelihood_size=limit,
         fraction=settings.adaptive_fraction,
         max_significants=max_significants(settings),
-        gradient=schedules.is_gradient(settings, iteration),
-        correlate=settings.firstiter_cc and iteration == 1,
+        gradient=schedules.is_gradient(settings, position),
+        correlate=settings.firstiter_cc and position == 1,
         keep_shifts=kept,
     )
 
