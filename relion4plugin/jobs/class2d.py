@@ -6,6 +6,7 @@ from pathlib import Path
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.class2d_parameters import Class2DParameters
+from relion4plugin.jobs.output_nodes import write_output_nodes
 from relion4plugin.jobs.parameters import check, from_job_options
 from relion4plugin.jobs.refinement_checks import check_offsets, check_particles, check_source, gpu_remarks
 from relion4plugin.jobs.refinement_job import OPTIMISER_NODE, PARTICLES_NODE, JobRun, job_directory, read_input, resume_of
@@ -123,6 +124,8 @@ def validate(parameters: Class2DParameters) -> tuple[str, ...]:
     if parameters.do_em == parameters.do_grad:
         state = "both" if parameters.do_em else "neither"
         raise UserError(f"do_grad (VDAM) and do_em (EM) are {state} switched on: choose exactly one, --grad or --em")
+    if parameters.do_stream and not (parameters.do_grad and parameters.fn_img):
+        raise UserError("do_stream is switched on, which needs VDAM (--grad) and a list of particles that grows (--i)")
     if parameters.dont_skip_align:
         check_offsets(parameters)
     check_source(parameters, n_iterations(parameters))
@@ -165,6 +168,8 @@ def run(
         If anything is wrong with the input, the options or the disk; nothing that existed is changed unless computing has begun.
     """
     validate(parameters)
+    if parameters.do_stream:
+        return _run_stream(parameters, out_dir, progress, job_star, overwrite)
     particles = read_input(parameters)
     engine_settings = settings_of(parameters)
     check_particles(engine_settings, particles)
@@ -176,6 +181,18 @@ def run(
 
         refine(engine_settings, particles, out_dir, told, resume=resume_of(parameters))
     return outputs
+
+
+def _run_stream(parameters: Class2DParameters, out_dir: Path, progress: Progress, job_star: bool, overwrite: bool) -> Class2DOutputs:
+    """Take up a stream where an earlier run of this job left it, or begin one."""
+    from relion4plugin.jobs.class2d_stream import newest_call, run_stream
+
+    run = JobRun(JOB_TYPE, "class2d", parameters, out_dir, {}, 0, goes_on=not overwrite and newest_call(out_dir) is not None)
+    with job_directory(run, progress, job_star, overwrite) as told:
+        result = run_stream(parameters, settings_of(parameters), out_dir, told)
+        nodes = {result.data_star.as_posix(): f"{PARTICLES_NODE}.class2d", result.optimiser_star.as_posix(): f"{OPTIMISER_NODE}.class2d"}
+        write_output_nodes(out_dir, nodes)
+    return Class2DOutputs(result.data_star, result.model_star, result.optimiser_star, result.classes, out_dir / "run_iterations.jsonl")
 
 
 def needed_bytes(parameters: Class2DParameters, n_particles: int, box_size: int) -> int:

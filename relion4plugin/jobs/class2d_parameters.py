@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.refinement_parameters import MODEL, OPTIMISATION, SAMPLING, shared
 
+STREAM = "Streaming"
+
 
 @dataclass(frozen=True)
 class Class2DParameters:
@@ -93,3 +95,19 @@ class Class2DParameters:
     grad_ini_subset: int = shared("grad_ini_subset")
     grad_fin_subset: int = shared("grad_fin_subset")
     grad_em_iters: int = shared("grad_em_iters")
+    do_stream: bool = parameter(
+        False, label="Particles still arrive", section=STREAM, short=("--stream",), relion=False,
+        help="Keep the classes and let new particles join: the same job run again takes up what has been added to the input since.",
+    )
+    stream_first: int = parameter(
+        1000, label="Particles to begin with", section=STREAM, minimum=1, relion=False, short=("--stream_first",),
+        help="The first classes are made of so many particles.",
+    )
+    stream_wait: float = parameter(
+        0.0, label="Wait for more", section=STREAM, unit="min", minimum=0.0, relion=False, short=("--stream_wait",),
+        help="End when the input has not grown for so long; 0 takes what is there and ends.",
+    )
+    stream_last: bool = parameter(
+        False, label="No more will come", section=STREAM, relion=False, short=("--stream_last",),
+        help="Visit all particles once more at the end. A run that waits does so by itself.",
+    )

@@ -29,7 +29,8 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 class JobRun:
     """One execution of a job: what is written into its directory besides the results.
 
-    `command` is our command's name; `outputs` maps each result to its RELION node type; `needed_bytes` is what the run may write.
+    `command` is our command's name; `outputs` maps each result to its RELION node type; `needed_bytes` is what the run may write;
+    `goes_on` says that what is in the directory is taken up, without an optimiser file being named.
     """
 
     job_type: str
@@ -38,6 +39,7 @@ class JobRun:
     out_dir: Path
     outputs: Mapping[Path, str]
     needed_bytes: int
+    goes_on: bool = False
 
 
 def resume_of(parameters: Any) -> Path | None:
@@ -108,11 +110,11 @@ def job_directory(run: JobRun, progress: Progress, job_star: bool, overwrite: bo
         If the directory cannot be used, or the disk fails while running.
     """
     optimiser = resume_of(run.parameters)
-    same_place = optimiser is not None and optimiser.parent.resolve() == run.out_dir.resolve()
+    same_place = run.goes_on or (optimiser is not None and optimiser.parent.resolve() == run.out_dir.resolve())
     prepare_output(run.out_dir, run.needed_bytes, overwrite, continuing=same_place)
     with JobDirectory(
         run.out_dir,
-        JobStar(run.job_type, is_continue=optimiser is not None, options=to_job_options(run.parameters)),
+        JobStar(run.job_type, is_continue=run.goes_on or optimiser is not None, options=to_job_options(run.parameters)),
         command=own_command(run.command, run.parameters, run.out_dir),
         inputs=_input_nodes(run.parameters),
         outputs=run.outputs,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.class2d_parameters import Class2DParameters
-from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, NativeRunner, nodes
+from relion4plugin.jobs.job_type import Commands, ContinueKind, Execution, JobType, NativeRunner, nodes
 from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.refinement_parameters import shared
@@ -107,13 +107,28 @@ def _commands(o: OptionText, place: str, is_continue: bool) -> Commands:
 
 
 def _outputs(o: OptionText, place: str, is_continue: bool) -> Mapping[str, str]:
+    if o.yes("do_stream"):
+        return {}  # known at the end
     root = f"{place}run_it{o.whole(_iterations(o)):03d}"
     helix = ".helicalsegments" if o.yes("do_helix") else ""
     return {f"{root}_data.star": f"{kinds.PARTICLES}.class2d{helix}", f"{root}_optimiser.star": f"{kinds.OPTIMISER}.class2d"}
 
 
+def _stream(execution: Execution) -> tuple[str, ...]:
+    """Take up a stream of particles: what is in the directory goes on."""
+    from relion4plugin.jobs import class2d
+
+    parameters = class2d.from_options(execution.options, str(execution.out_dir / "job.star"))
+    remarks = class2d.validate(parameters)
+    class2d.run(parameters, execution.out_dir, execution.progress, job_star=False)
+    return remarks
+
+
 def _native(o: OptionText) -> NativeRunner | None:
-    return None if o.yes("do_helix") or o.yes("allow_coarser") else refinement_runner("class2d", ())
+    if o.yes("do_helix") or o.yes("allow_coarser"):
+        return None
+    # a stream finds by itself where it was
+    return _stream if o.yes("do_stream") else refinement_runner("class2d", ())
 
 
 TYPE = JobType(
