@@ -1,9 +1,10 @@
 """2D classification by VDAM while particles arrive: the state stays, new particles join the mini-batches.
 
 An offline run follows its schedules (step size, T, mini-batch size; RELION-4.0 paper, section 3.1) once from begin to end. Here the first
-particles are annealed like that, and the run then waits just before its last iteration. When particles have joined, it goes back on the
-schedules by an amount that depends only on how much their number has grown, and forward again: many small arrivals cost as much as one
-large one. Half of each mini-batch are particles that were never seen, as long as there are any. The last pass over all particles
+particles are annealed like that, in half as many iterations, and the run then waits just before its last iteration. Particles that join are met there by a few
+mini-batches, a number that depends only on how much the set has grown: many small arrivals cost as much as one large one. Whenever the
+set has doubled, classes that suited fewer particles are loosened: the run goes back to large steps and passes the schedules again, in
+long strides. Half of each mini-batch are particles that were never seen, as long as there are any. The last pass over all particles
 follows once, when no more will come.
 """
 
@@ -32,7 +33,11 @@ from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.refinement.start import start_run
 from relion4plugin.refinement.state import Changes, measure_changes
 
-REANNEAL = 0.12  # of all iterations, gone back when the number of particles has doubled
+JOINING = 0.03  # of all iterations, done as the number of particles doubles
+LOOSENED_FROM = 0.1  # of the in-between phase, where the step is still large: from there a set that has doubled is annealed again,
+LOOSENED_LENGTH = 0.25  # in so many of all iterations
+FIRST_STRIDE = 2.0  # of the first particles, which are annealed again before long
+ROUNDING = 1e-6  # of sums of strides
 FRESH_SHARE = 0.5  # of a mini-batch
 LEAST_BATCH, PART_OF_ALL = 200, 4  # the largest mini-batch is no more than a quarter of the particles, unless that is fewer than 200
 
@@ -43,32 +48,42 @@ class StreamState:
 
     Attributes
     ----------
-    position : int
-        Iteration of the offline schedules that was done last.
+    position : float
+        Where on the offline schedules the run stands, in iterations.
+    stride : float
+        By how much an iteration moves it on.
     annealed : float
-        Number of particles to which the references are annealed once `position` is at the end.
+        Number of particles when the run was last annealed.
+    joined : float
+        Number of particles that mini-batches have made up for.
     n_visits : int
         Particles looked at so far, with repetitions: the cost.
     """
 
-    position: int = 0
+    position: float = 0.0
+    stride: float = 1.0
     annealed: float = 0.0
+    joined: float = 0.0
     n_visits: int = 0
 
 
 def after_growth(settings: RefinementSettings, stream: StreamState, n_particles: int) -> StreamState:
-    """Return from where a run goes on with `n_particles` particles.
+    """Return from where, and in which strides, a run goes on with `n_particles` particles.
 
-    The run goes back by 12 % of its iterations for each doubling since it was last annealed, in whole iterations (what is left over
-    counts the next time), and never before the end of the initial phase. One that was stopped on its way stays where it is if that
-    is further back.
+    A run that was stopped on its way goes on from there. Whole iterations are done for particles that join; what is left over counts the
+    next time.
     """
-    phases, end = schedules.Phases.of(settings), settings.n_iterations - 1
-    per_doubling = REANNEAL * settings.n_iterations
-    doublings = max(0.0, math.log2(n_particles / max(stream.annealed, 1.0)))
+    phases, end = schedules.Phases.of(settings), float(settings.n_iterations - 1)
+    if stream.position < end:
+        return stream
+    if n_particles >= 2.0 * stream.annealed:
+        start = min(phases.initial + LOOSENED_FROM * phases.between, end)
+        stride = max(1.0, (end - start) / max(1.0, LOOSENED_LENGTH * settings.n_iterations))
+        return replace(stream, position=start, stride=stride, annealed=float(n_particles), joined=float(n_particles))
+    per_doubling = JOINING * settings.n_iterations
+    doublings = max(0.0, math.log2(n_particles / max(stream.joined, 1.0)))
     back = math.floor(per_doubling * doublings)
-    position = min(stream.position, max(end - back, min(phases.initial, end)))
-    return replace(stream, position=position, annealed=stream.annealed * 2.0 ** (back / per_doubling))
+    return replace(stream, position=max(end - back, 0.0), stride=1.0, joined=stream.joined * 2.0 ** (back / per_doubling))
 
 
 def paced(settings: RefinementSettings, n_particles: int) -> RefinementSettings:
@@ -147,7 +162,7 @@ class _Streaming(Refinement):
     stream = StreamState()
 
     def _position(self, state: RunState) -> int:
-        return self.stream.position
+        return round(self.stream.position)
 
     def _draw(self, state: RunState, size: int) -> np.ndarray:
         n = len(self.inputs.particles.table)
@@ -165,7 +180,7 @@ class _Streaming(Refinement):
         self.out_dir.mkdir(parents=True, exist_ok=True)
         n = len(self.inputs.particles.table)
         if resume is None:
-            self.stream = StreamState(0, float(n), 0)
+            self.stream = StreamState(stride=FIRST_STRIDE, annealed=float(n), joined=float(n))
             truncate_iterations(self._log, 0)
             return start_run(self.inputs)
         self.stream = after_growth(self.settings, read_stream(resume), n)
@@ -179,8 +194,7 @@ class _Streaming(Refinement):
         """Go forward to the end of the schedules, and give every particle a class."""
         settings, n = self.settings, len(self.inputs.particles.table)
         end = settings.n_iterations - 1
-        ahead = [schedules.subset_size(settings, i, n) for i in range(self.stream.position + 1, end + 1)]
-        self.progress.start("2D classification", sum(ahead) + (n if last else 0))
+        self.progress.start("2D classification", sum(self._sizes_ahead()) + (n if last else 0))
         with threadpool_limits(1):
             while self.stream.position < end:
                 self._forward(state, None)
@@ -191,11 +205,27 @@ class _Streaming(Refinement):
         self.progress.finish()
         return output.result_files(self.out_dir, state.iteration, last, settings)
 
+    def _next_position(self, position: float) -> float:
+        """Return where the next iteration stands: before the last one for as long as more may come, then there."""
+        end = float(self.settings.n_iterations - 1)
+        if position >= end:
+            return end + 1
+        ahead = position + self.stream.stride
+        return ahead if ahead < end - ROUNDING else end
+
+    def _sizes_ahead(self) -> list[int]:
+        """Return the sizes of the mini-batches up to the last iteration."""
+        position, n, sizes = self.stream.position, len(self.inputs.particles.table), []
+        while position < self.settings.n_iterations - 1:
+            position = self._next_position(position)
+            sizes.append(schedules.subset_size(self.settings, round(position), n))
+        return sizes
+
     def _forward(self, state: RunState, last: int | None) -> None:
         """Do one iteration; every tenth is written, and iteration `last`."""
         settings, n = self.settings, len(self.inputs.particles.table)
-        position = self.stream.position + 1
-        size = schedules.subset_size(settings, position, n)
+        position = self._next_position(self.stream.position)
+        size = schedules.subset_size(settings, round(position), n)
         self.stream = replace(self.stream, position=position, n_visits=self.stream.n_visits + size)
         due = state.iteration + 1 if (state.iteration + 1) % settings.write_every == 0 else last
         record = self._iterate(state, due)
@@ -211,7 +241,7 @@ class _Streaming(Refinement):
         settings, inputs = self.settings, self.inputs
         rows = np.flatnonzero(state.poses.n_significant == 0)
         before, model = state.poses.copy(), state.model.copy()
-        plan = make_plan(inputs, state, self.stream.position)
+        plan = make_plan(inputs, state, self._position(state))
         if len(rows):
             self.progress.start("Particles not seen yet", len(rows))
             result = self._expect(state, 0, rows, plan)

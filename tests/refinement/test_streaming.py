@@ -8,6 +8,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.files.particles import read_particles
 from relion4plugin.refinement import streaming
 from relion4plugin.refinement.engine import refine
+from relion4plugin.refinement.schedules import step_size
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.refinement.streaming import StreamState, after_growth, classify_stream, paced, read_stream, stream_file
 from tests.refinement.simulated import purity, simulate
@@ -33,7 +34,7 @@ def records(folder):
 def streamed(truth, tmp_path_factory):
     """Three calls, of 120, 240 and 480 particles."""
     folder = tmp_path_factory.mktemp("run")
-    settings = RefinementSettings(n_classes=3, n_iterations=30, particle_diameter=72.0, ini_subset=60, fin_subset=120, threads=2, seed=3)
+    settings = RefinementSettings(n_classes=3, n_iterations=60, particle_diameter=72.0, ini_subset=60, fin_subset=120, threads=2, seed=3)
     results, resume = [], None
     for n in (120, 240, 480):
         resume = classify_stream(settings, first(truth, n), folder, resume=resume, last=n == 480).optimiser_star
@@ -41,38 +42,45 @@ def streamed(truth, tmp_path_factory):
     return settings, folder, results
 
 
-def position(stream, n):
-    return after_growth(PLAIN, stream, n).position
+def waiting(n):
+    """A stream that has done all for n particles."""
+    return StreamState(float(LAST), annealed=float(n), joined=float(n))
 
 
-def test_a_doubling_goes_back_by_a_fixed_part_of_the_schedules():
-    done = StreamState(LAST, 1000.0)
-    back = round(streaming.REANNEAL * PLAIN.n_iterations)
-    assert position(done, 1000) == LAST
-    assert position(done, 2000) == LAST - back
-    assert position(done, 4000) == LAST - 2 * back
-    assert position(done, 10**9) == int(PLAIN.n_iterations * PLAIN.ini_fraction)
+def n_steps(stream):
+    """Iterations up to the end of the schedules."""
+    return round((LAST - stream.position) / stream.stride)
+
+
+def test_a_set_that_has_doubled_is_loosened_and_annealed_in_long_strides():
+    for n in (2000, 2500, 10**6):
+        stream = after_growth(PLAIN, waiting(1000), n)
+        assert step_size(PLAIN, round(stream.position)) > 0.7 > 0.31 > step_size(PLAIN, LAST)
+        assert n_steps(stream) == round(streaming.LOOSENED_LENGTH * PLAIN.n_iterations)
+        assert (stream.annealed, stream.joined) == (n, n)
 
 
 @pytest.mark.parametrize("growth", [1.003, 1.02, 1.3])
 def test_many_small_arrivals_cost_as_much_as_a_large_one(growth):
-    stream, n, back = StreamState(LAST, 1000.0), 1000.0, 0
-    while n < 6000:
+    stream, n, done = waiting(1000), 1000.0, 0
+    while n * growth < 2000:
         n *= growth
         stream = after_growth(PLAIN, stream, n)
-        back += LAST - stream.position
-        stream = replace(stream, position=LAST)
-    once = LAST - position(StreamState(LAST, 1000.0), n)
-    assert once - 1 <= back <= once
+        done += n_steps(stream)
+        stream = replace(stream, position=float(LAST))
+    once = n_steps(after_growth(PLAIN, waiting(1000), n))
+    assert once - 1 <= done <= once and once > 2
+    assert stream.annealed == 1000.0 and 0.8 * n < stream.joined <= n * 1.001
 
 
-def test_a_run_stopped_on_its_way_goes_on_from_there():
-    assert position(StreamState(30, 1000.0), 1000) == 30
-    assert position(StreamState(30, 1000.0), 8000) == 30
+@pytest.mark.parametrize("n", [1000, 1900, 8000])
+def test_a_run_stopped_on_its_way_goes_on_from_there(n):
+    stream = StreamState(71.5, 3.0, 1000.0, 1000.0)
+    assert after_growth(PLAIN, stream, n) == stream
 
 
-def test_with_fewer_particles_nothing_goes_back():
-    assert position(StreamState(LAST, 1000.0), 900) == LAST
+def test_with_fewer_particles_nothing_is_repeated():
+    assert after_growth(PLAIN, waiting(1000), 900) == waiting(1000)
 
 
 @pytest.mark.parametrize(("n", "size"), [(100, 100), (600, 200), (2000, 500), (4000, 1000), (100_000, 5000)])
@@ -103,15 +111,17 @@ def test_the_classes_are_those_of_an_offline_run(truth, streamed, tmp_path):
     assert purity(data.column("rlnClassNumber").astype(int), classes) > max(0.95, reached - 0.02)
 
 
-def test_the_run_goes_back_only_a_little_and_counts_on(streamed):
+def test_each_doubling_is_annealed_and_iterations_count_on(streamed):
     settings, folder, results = streamed
     lines = records(folder)
     assert [line["iteration"] for line in lines] == list(range(1, len(lines) + 1))
-    end = settings.n_iterations - 1
-    # 0.12 of 30 iterations are 3.6 for a doubling: three the first time, four the second
-    assert [line["position"] for line in lines] == [*range(1, end + 1), *range(end - 2, end + 1), *range(end - 3, end + 1), end + 1]
+    positions = [line["position"] for line in lines]
+    assert positions[:30] == [*range(2, 60, 2), 59]
+    # a tenth into the in-between phase of 30 iterations, then 15 long strides
+    again = [21 + 38 / 15 * i for i in range(1, 16)]
+    assert positions[30:-1] == pytest.approx([*again, *again]) and positions[-1] == 60
     stream = read_stream(results[-1])
-    assert stream.position == settings.n_iterations and stream.annealed == pytest.approx(480, rel=0.3)
+    assert stream.position == settings.n_iterations and stream.annealed == 480
     assert lines[-1]["subset_size"] == 480 and stream.n_visits == lines[-1]["n_visits"]
     assert stream.n_visits >= sum(line["subset_size"] for line in lines)
 
@@ -135,9 +145,9 @@ def test_new_particles_come_first(truth, streamed, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_call_goes_on_to_the_same_classes(truth, streamed, tmp_path, monkeypatch):
-    """Stopped in the second call after iteration 30 was written; the next call goes on from there."""
+    """Stopped in the second call after iteration 40 was written; the next call goes on from there."""
     settings, folder, results = streamed
-    for path in (*folder.glob("run_it029*"), folder / "run_iterations.jsonl"):
+    for path in (*folder.glob("run_it030*"), folder / "run_iterations.jsonl"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     start = tmp_path / results[0].name
 
@@ -145,14 +155,14 @@ def test_an_interrupted_call_goes_on_to_the_same_classes(truth, streamed, tmp_pa
         pass
 
     def advance(self, n=1, note=""):
-        if (tmp_path / "run_it030_optimiser.star").exists():
+        if (tmp_path / "run_it040_optimiser.star").exists():
             raise Stop
 
     monkeypatch.setattr(streaming.Silent, "advance", advance)
     with pytest.raises(Stop):
         classify_stream(settings, first(truth, 240), tmp_path, resume=start)
     monkeypatch.undo()
-    resumed = classify_stream(settings, first(truth, 240), tmp_path, resume=tmp_path / "run_it030_optimiser.star")
+    resumed = classify_stream(settings, first(truth, 240), tmp_path, resume=tmp_path / "run_it040_optimiser.star")
     assert resumed.iteration == int(results[1].name.removeprefix("run_it")[:3])
     ours, theirs = (read_particles(path) for path in (resumed.data_star, folder / resumed.data_star.name))
     assert np.array_equal(ours.column("rlnClassNumber"), theirs.column("rlnClassNumber"))

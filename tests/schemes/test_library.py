@@ -226,10 +226,12 @@ WAITING = ["WAIT", "EXIT_maxtime", "HAS_ctffind"]
 LOOK = [*WAITING, "select_mics", "COUNT_mics", "HAS_mics_increased"]
 PICK = ["SET_do_topaz", "SET_pick_on_gpu", "autopick"]
 EXTRACT = ["extract", "SET_prev_nr_mics", "RESET_idle", "COUNT_extracted", "CHECK_enough_2d"]
-GROWN = ["CHECK_unclassified", "SET_needed", "CHECK_grown"]
+GROWN = ["CHECK_idle", "SET_needed", "CHECK_grown"]
+LAST = ["CHECK_idle", "CHECK_unfinished"]
 CLASSIFY = ["class2d", "FIND_optimisers", "LAST_optimiser", "select_parts", "COUNT_parts", "CHECK_do_3d"]
-INIMODEL = ["CHECK_iniref", "inimodel3d", "SET_myref_inimodel", "refine3d", "SET_nr_classified"]
-IDLE = [*LOOK, "COUNT_idle", "COUNT_extracted", "CHECK_enough_2d", "CHECK_unclassified"]
+PAYS = ["SET_needed_3d", "CHECK_grown_3d"]
+INIMODEL = [*PAYS, "CHECK_iniref", "inimodel3d", "SET_myref_inimodel", "refine3d", "SET_nr_refined", "SET_nr_classified"]
+IDLE = [*LOOK, "COUNT_idle", "COUNT_extracted", "CHECK_enough_2d"]
 
 
 @pytest.fixture
@@ -256,7 +258,7 @@ def test_the_first_pass_of_proc(play, micrographs, picker):
     assert proc.options["refine3d"]["fn_ref"] == "InitialModel/job006/initial_model.mrc"
     assert proc.options["extract"]["coords_suffix"] == f"{folder}/job002/autopick.star"
     assert proc.options["extract"]["do_fom_threshold"] == ("Yes" if picker == "topaz" else "No")
-    assert proc.until("WAIT") == IDLE
+    assert proc.until("WAIT") == IDLE + GROWN
 
 
 @pytest.mark.parametrize(("do_log", "use_gpu"), [(True, "No"), (False, "Yes")])
@@ -268,36 +270,54 @@ def test_only_topaz_picks_on_a_gpu(play, micrographs, do_log, use_gpu):
     assert proc.options["class2d"]["use_gpu"] == proc.options["refine3d"]["use_gpu"] == "Yes"
 
 
-def test_classification_waits_for_enough_and_then_for_half_as_many_again(play, micrographs):
+@pytest.fixture
+def arrive(play, micrographs):
+    """A scheme whose first pass is done, and a function that does one more with so many micrographs and particles there."""
     proc = play("proc-log", {**PROC_JOBS, "extract": ("particles.star", "particles", 1999)}, ctffind_mics=micrographs)
     assert proc.until("WAIT") == LOOK + PICK + EXTRACT
 
-    def arrive(mics: int, particles: int) -> list[str]:
+    def more(mics: int, particles: int, good: int = 0) -> list[str]:
         proc.made["select_mics"] = ("micrographs.star", "micrographs", mics)
         proc.made["extract"] = ("particles.star", "particles", particles)
+        proc.made["select_parts"] = ("particles.star", "particles", good)
         return proc.until("WAIT")
 
-    assert "class2d" in arrive(5, 2000)
+    return proc, more
+
+
+def test_classification_waits_for_enough_and_then_for_a_fifth_more(arrive):
+    proc, more = arrive
+    assert "class2d" in more(5, 2000)
     assert proc.scheme.floats["nr_classified"].value == 2000
-    assert arrive(6, 2999)[-2:] == ["CHECK_grown", "CHECK_idle"]
-    assert "class2d" in arrive(7, 3000)
-    assert [job.name for job in proc.scheme.jobs.values() if job.mode == "continue"] == [
-        "AutoPick/job002/",
-        "Extract/job003/",
-        "Select/job001/",
-    ]
+    assert more(6, 2399)[-2:] == ["SET_needed", "CHECK_grown"]
+    assert "class2d" in more(7, 2400)
+    assert proc.options["class2d"] | {"do_stream": "Yes", "stream_last": "No"} == proc.options["class2d"]
+    going_on = [job.name for job in proc.scheme.jobs.values() if job.mode == "continue"]
+    assert going_on == ["AutoPick/job002/", "Class2D/job004/", "Extract/job003/", "Select/job001/"]
 
 
-def test_the_rest_is_classified_when_nothing_arrives_any_more(play, micrographs):
-    proc = play("proc-log", PROC_JOBS, ctffind_mics=micrographs)
-    proc.until("WAIT")
-    proc.made["select_mics"] = ("micrographs.star", "micrographs", 5)
-    proc.made["extract"] = ("particles.star", "particles", 3100)
-    proc.until("WAIT")
-    passes = [proc.until("WAIT") for _ in range(10)]
-    assert [("class2d" in nodes) for nodes in passes] == [False] * 9 + [True]
-    assert proc.scheme.floats["nr_classified"].value == 3100
-    assert proc.until("WAIT") == IDLE
+def test_all_are_visited_once_more_when_nothing_arrives_any_more(arrive):
+    proc, more = arrive
+    more(5, 2000)
+    more(6, 2100)
+    passes = [proc.until("WAIT") for _ in range(12)]
+    assert [("class2d" in nodes) for nodes in passes] == [False] * 9 + [True, False, False]
+    assert passes[9][-2:] == ["SET_nr_classified", "SET_nr_finished"] and passes[-1] == IDLE + LAST
+    assert proc.options["class2d"]["stream_last"] == "Yes"
+    assert proc.scheme.floats["nr_classified"].value == proc.scheme.floats["nr_finished"].value == 2100
+    assert "class2d" not in more(7, 2200)
+    assert "class2d" in more(8, 2600) and proc.options["class2d"]["stream_last"] == "No"
+
+
+def test_a_map_is_made_again_where_it_pays_and_at_the_end(arrive):
+    proc, more = arrive
+    assert "refine3d" not in more(5, 6000, 4999)
+    assert "refine3d" in more(6, 8000, 6000)
+    assert more(7, 12_000, 8999)[-4:] == ["CHECK_grown_3d", "CHECK_more_3d", "CHECK_final_3d", "SET_nr_classified"]
+    assert "refine3d" in more(8, 15_000, 9000)
+    assert "refine3d" not in more(9, 20_000, 9100)
+    passes = [proc.until("WAIT") for _ in range(12)]
+    assert [("refine3d" in nodes) for nodes in passes] == [False] * 9 + [True, False, False]
 
 
 def test_a_pass_that_failed_is_done_again_from_the_start(play, micrographs):
@@ -309,7 +329,7 @@ def test_a_pass_that_failed_is_done_again_from_the_start(play, micrographs):
     proc.fails = lambda node: False
     proc.scheme = proc.scheme.with_current_node("WAIT")
     nodes = proc.until("WAIT")
-    assert nodes == [*IDLE[:-1], *GROWN, *CLASSIFY, *INIMODEL]
+    assert nodes == [*IDLE, *GROWN, *CLASSIFY, *INIMODEL]
 
 
 def test_a_failed_extraction_is_done_again(play, micrographs):

@@ -94,6 +94,8 @@ def _helix_words(o: OptionText) -> list[str]:
 
 
 def _commands(o: OptionText, place: str, is_continue: bool) -> Commands:
+    if o.yes("do_stream") and is_continue:
+        raise UserError("do_stream is Yes, but RELION cannot add particles to a run: set it to No, and the job's mode to new")
     words = [o.program("relion_refine"), *continue_words(o, is_continue), "--o", f"{place}run", *_algorithm_words(o)]
     words += [] if is_continue else ["--i", o.require("fn_img", "a STAR file of particles")]
     words += [*reading_words(o), "--pad", "2", *([] if is_continue else ctf_words(o))]

@@ -40,6 +40,7 @@ PLAIN_KEYS: Mapping[str, tuple[str, ...]] = {
     "nr_classes": ("proc__class2d__nr_classes",),
     "min_nr_parts_2d": ("proc__min_nr_parts_2d",),
     "growth_2d": ("proc__growth_2d",),
+    "growth_3d": ("proc__growth_3d",),
     "rank_threshold": ("proc__select_parts__rank_threshold",),
     "min_nr_parts_3d": ("proc__min_nr_parts_3d",),
     "iniref": ("proc__iniref",),

@@ -105,8 +105,12 @@ class ItOptions:
         2000, label="Particles for 2D", section=_SELECT, minimum=1, help="Classification begins with so many particles.",
     )
     growth_2d: float = parameter(
-        1.5, label="Growth for 2D", section=_SELECT, minimum=1.0, advanced=True,
-        help="The next classification begins when there are so many times the particles of the last one.",
+        1.2, label="Growth for 2D", section=_SELECT, minimum=1.0, advanced=True,
+        help="New particles join the classes when there are so many times those that were classified.",
+    )
+    growth_3d: float = parameter(
+        1.5, label="Growth for 3D", section=_SELECT, minimum=1.0, advanced=True,
+        help="A map is made again when there are so many times the selected particles of the last one.",
     )
     rank_threshold: float = parameter(
         0.15, label="Least class score", section=_SELECT, minimum=0.0, maximum=1.0, help="Classes with lower scores are left out.",

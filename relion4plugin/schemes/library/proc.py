@@ -43,10 +43,12 @@ def _proc(picker: str, add_picking: Callable[[Draft], None]) -> SchemeTemplate:
 def _add_variables(draft: Draft) -> None:
     draft.floats |= {"maxtime_hr": 48, "wait_sec": 180, "zero": 0, "one": 1}
     draft.floats |= {"current_nr_mics": 0, "prev_nr_mics": 0, "idle_waits": 0, "max_idle_waits": 10}
-    draft.floats |= {"nr_extracted": 0, "nr_classified": 0, "nr_needed": 0, "min_nr_parts_2d": 2000, "growth_2d": 1.5}
-    draft.floats |= {"current_nr_parts": 0, "min_nr_parts_3d": 5000}
+    draft.floats |= {"nr_extracted": 0, "nr_classified": 0, "nr_needed": 0, "nr_finished": 0}
+    draft.floats |= {"min_nr_parts_2d": 2000, "growth_2d": 1.2}
+    draft.floats |= {"current_nr_parts": 0, "nr_refined": 0, "nr_needed_3d": 0, "min_nr_parts_3d": 5000, "growth_3d": 1.5}
     draft.bools |= {"has_ctffind": False, "has_larger_nr_mics": False, "has_gpu": False, "do_3d": False, "has_iniref": False}
-    draft.bools |= {"enough_2d": False, "has_grown": False, "has_unclassified": False, "is_idle": False}
+    draft.bools |= {"enough_2d": False, "has_grown": False, "has_unfinished": False, "is_idle": False}
+    draft.bools |= {"has_grown_3d": False, "has_more_3d": False, "is_final_3d": False}
     draft.strings |= {
         "particles": "particles",
         "micrographs": "micrographs",
@@ -155,19 +157,22 @@ def _add_extraction(draft: Draft) -> None:
     draft.operator("CHECK_enough_2d", "bool=ge", "enough_2d", "nr_extracted", "min_nr_parts_2d")
     draft.operator("SET_needed", "float=mult", "nr_needed", "nr_classified", "growth_2d")
     draft.operator("CHECK_grown", "bool=ge", "has_grown", "nr_extracted", "nr_needed")
-    draft.operator("CHECK_unclassified", "bool=gt", "has_unclassified", "nr_extracted", "nr_classified")
     draft.operator("CHECK_idle", "bool=ge", "is_idle", "idle_waits", "max_idle_waits")
+    draft.operator("CHECK_unfinished", "bool=gt", "has_unfinished", "nr_extracted", "nr_finished")
     draft.path("autopick", "extract", "SET_prev_nr_mics", "RESET_idle", "COUNT_extracted")
     draft.path("COUNT_idle", "COUNT_extracted", "CHECK_enough_2d")
-    draft.fork("CHECK_enough_2d", "enough_2d", if_true="CHECK_unclassified", if_false="WAIT")
-    draft.fork("CHECK_unclassified", "has_unclassified", if_true="SET_needed", if_false="WAIT")
+    draft.fork("CHECK_enough_2d", "enough_2d", if_true="CHECK_idle", if_false="WAIT")
+    draft.fork("CHECK_idle", "is_idle", if_true="CHECK_unfinished", if_false="SET_needed")
+    draft.fork("CHECK_unfinished", "has_unfinished", if_true="class2d", if_false="WAIT")
     draft.path("SET_needed", "CHECK_grown")
-    draft.fork("CHECK_grown", "has_grown", if_true="class2d", if_false="CHECK_idle")
-    draft.fork("CHECK_idle", "is_idle", if_true="class2d", if_false="WAIT")
+    draft.fork("CHECK_grown", "has_grown", if_true="class2d", if_false="WAIT")
 
 
 def _add_2d(draft: Draft) -> None:
-    """Classify in 2D and select by score; the file of the last iteration is looked up, whatever its number."""
+    """Classify in 2D and select by score; the file of the last iteration is looked up, whatever its number.
+
+    New particles join the classes of the same job. When nothing arrives any more all particles are visited once more.
+    """
     draft.job(
         "class2d",
         "relion.class2d",
@@ -180,8 +185,10 @@ def _add_2d(draft: Draft) -> None:
             "particle_diameter": "200",
             "nr_pool": "30",
             "use_gpu": "$$has_gpu",
+            "do_stream": "Yes",
+            "stream_first": "1",
+            "stream_last": "$$is_idle",
         },
-        NEW,
     )
     draft.job(
         "select_parts",
@@ -194,13 +201,15 @@ def _add_2d(draft: Draft) -> None:
     draft.operator("COUNT_parts", "float=count_images", "current_nr_parts", "selected_parts", "particles")
     draft.operator("CHECK_do_3d", "bool=ge", "do_3d", "current_nr_parts", "min_nr_parts_3d")
     draft.operator("SET_nr_classified", "float=set", "nr_classified", "nr_extracted")
+    draft.operator("SET_nr_finished", "float=set", "nr_finished", "nr_extracted")
     draft.path("class2d", "FIND_optimisers", "LAST_optimiser", "select_parts", "COUNT_parts", "CHECK_do_3d")
-    draft.fork("CHECK_do_3d", "do_3d", if_true="CHECK_iniref", if_false="SET_nr_classified")
-    draft.path("SET_nr_classified", "WAIT")
+    draft.fork("CHECK_do_3d", "do_3d", if_true="SET_needed_3d", if_false="SET_nr_classified")
+    draft.fork("SET_nr_classified", "is_idle", if_true="SET_nr_finished", if_false="WAIT")
+    draft.path("SET_nr_finished", "WAIT")
 
 
 def _add_3d(draft: Draft) -> None:
-    """Take the given reference or make one, and refine."""
+    """Take the given reference or make one, and refine: where that pays, or for the last time."""
     selected = draft.file("select_parts", "particles.star")
     common = {"sym_name": "C1", "particle_diameter": "200", "nr_pool": "30", "use_gpu": "$$has_gpu"}
     inimodel = {"fn_img": selected, "nr_classes": "3", "nr_iter": "200", "do_run_C1": "Yes"}
@@ -208,9 +217,18 @@ def _add_3d(draft: Draft) -> None:
     refine = {"fn_img": selected, "fn_ref": "$$myref", "ref_correct_greyscale": "Yes", "ini_high": "40", "nr_mpi": "3"}
     draft.job("inimodel3d", "relion.initialmodel", {**common, **inimodel}, NEW)
     draft.job("refine3d", "relion.refine3d", {**common, **refine}, NEW)
+    draft.operator("SET_needed_3d", "float=mult", "nr_needed_3d", "nr_refined", "growth_3d")
+    draft.operator("CHECK_grown_3d", "bool=ge", "has_grown_3d", "current_nr_parts", "nr_needed_3d")
+    draft.operator("CHECK_more_3d", "bool=gt", "has_more_3d", "current_nr_parts", "nr_refined")
+    draft.operator("CHECK_final_3d", "bool=and", "is_final_3d", "has_more_3d", "is_idle")
+    draft.operator("SET_nr_refined", "float=set", "nr_refined", "current_nr_parts")
+    draft.path("SET_needed_3d", "CHECK_grown_3d")
+    draft.fork("CHECK_grown_3d", "has_grown_3d", if_true="CHECK_iniref", if_false="CHECK_more_3d")
+    draft.path("CHECK_more_3d", "CHECK_final_3d")
+    draft.fork("CHECK_final_3d", "is_final_3d", if_true="CHECK_iniref", if_false="SET_nr_classified")
     draft.operator("CHECK_iniref", "bool=file_exists", "has_iniref", "iniref")
     draft.operator("SET_myref_user", "string=set", "myref", "iniref")
     draft.operator("SET_myref_inimodel", "string=set", "myref", "inimodel_output")
     draft.fork("CHECK_iniref", "has_iniref", if_true="SET_myref_user", if_false="inimodel3d")
     draft.path("inimodel3d", "SET_myref_inimodel", "refine3d")
-    draft.path("SET_myref_user", "refine3d", "SET_nr_classified")
+    draft.path("SET_myref_user", "refine3d", "SET_nr_refined", "SET_nr_classified")
