@@ -47,7 +47,7 @@ setup(
         NAME: ["protocols.conf", "*.png"],
         f"{NAME}.ranker": ["*.safetensors"],
         f"{NAME}.web.monitor": ["static/*"],
-        f"{NAME}.templates": ["*", "schemes/*/*", "schemes/*/*/*"],
+        f"{NAME}.templates": ["*", "acquisition/*", "presets/*", "schemes/*/*", "schemes/*/*/*"],
         f"{NAME}.tests": ["data/*"],
     },
     install_requires=[

@@ -1,9 +1,10 @@
-"""Check this installation: versions, GPU, what Scipion discovers, RELION's programs, write permission.
+"""Check this installation: versions, GPU, what Scipion discovers, other programs, write permission; and presets of a facility.
 
 For example:
 
   relion4plugin doctor
   relion4plugin doctor --json
+  relion4plugin doctor --preset /facility/krios1_k3.toml
 """
 
 import argparse
@@ -16,13 +17,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import relion4plugin
 
 GOOD, ABSENT, BAD = "ok", "absent", "error"  # absent: optional and not there
-_REQUIRED = ("numpy", "scipy", "mrcfile", "pandas", "starfile", "numba", "gemmi", "pillow", "tqdm", "threadpoolctl")
+_REQUIRED = (
+    *("numpy", "scipy", "mrcfile", "pandas", "starfile", "numba", "gemmi", "pillow", "tqdm", "threadpoolctl"),
+    *("lxml", "tifffile", "imagecodecs", "flask", "waitress"),
+)
 _RELION = ("relion_refine", "relion_star_handler", "relion_image_handler", "relion_reconstruct")
 
 
@@ -39,6 +44,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--json", action="store_true", help="print the findings as JSON on standard output")
     parser.add_argument("--dir", metavar="DIR", type=Path, default=Path("."), help="directory to check for writing (default .)")
+    parser.add_argument("--preset", metavar="FILE", type=Path, nargs="+", default=[], help="presets of `mdcatch` to check")
 
 
 def _packages() -> list[Finding]:
@@ -102,6 +108,16 @@ def _relion() -> Finding:
     return Finding("relion", GOOD, f"{version[1] if version else 'unknown version'} at {program} ({', '.join(present)})")
 
 
+def _preset(path: Path) -> list[Finding]:
+    from relion4plugin.acquisition.preset_check import check_preset
+    from relion4plugin.schemes.findings import Severity
+
+    found = check_preset(path)
+    if not found:
+        return [Finding("preset", GOOD, f"{path}: nothing to complain of")]
+    return [Finding("preset", BAD if one.severity is Severity.ERROR else GOOD, str(one)) for one in found]
+
+
 def _directory(path: Path) -> Finding:
     if not path.is_dir():
         return Finding("directory", BAD, f"{path.absolute()} does not exist")
@@ -110,7 +126,7 @@ def _directory(path: Path) -> Finding:
     return Finding("directory", GOOD, f"{path.absolute()} can be written, {shutil.disk_usage(path).free / 2**30:.1f} GiB free")
 
 
-def examine(directory: Path) -> list[Finding]:
+def examine(directory: Path, presets: Sequence[Path] = ()) -> list[Finding]:
     """Check everything and return the findings."""
     return [
         Finding("relion4plugin", GOOD, f"{relion4plugin.__version__} in {Path(relion4plugin.__file__).parent}"),
@@ -120,12 +136,13 @@ def examine(directory: Path) -> list[Finding]:
         *_scipion(),
         _relion(),
         _directory(directory),
+        *(finding for path in presets for finding in _preset(path)),
     ]
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the findings; exit code 1 if something needed is wrong."""
-    findings = examine(args.dir)
+    findings = examine(args.dir, args.preset)
     if args.json:
         print(json.dumps({"command": "doctor", "findings": [asdict(f) for f in findings]}))
     else:

@@ -29,3 +29,16 @@ def test_scipion_discovers_the_protocol():
     findings = {f.name: f for f in doctor._scipion()}
     assert "scipion discovery" not in findings, findings
     assert "ProtR4pClassify2D" in findings["scipion protocols"].text
+
+
+def test_presets_are_checked(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(doctor, "_scipion", list)
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("version = 1\n\n[microscope]\nvoltagge = 300\n")
+    assert main(["doctor", "--dir", str(tmp_path), "--preset", str(wrong)]) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if "wrong.toml" in line)
+    assert line.startswith("error") and "wrong.toml:4" in line and "voltagge" in line
+    from relion4plugin.acquisition.preset import shipped_presets
+
+    shipped = [str(path) for path in shipped_presets()]
+    assert shipped and main(["doctor", "--dir", str(tmp_path), "--preset", *shipped]) == 0

@@ -136,10 +136,10 @@ def test_defaults_are_relions_and_some_come_from_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("label", "options", "missing"),
     [
-        ("relion.import", {}, "relion_import"),
-        ("relion.motioncorr", {}, "relion_run_motioncorr"),
-        ("relion.ctffind", {}, "CTFFIND"),
-        ("relion.extract", {}, "relion_preprocess"),
+        ("relion.motioncorr", {"do_own_motioncor": "No"}, "relion_run_motioncorr"),
+        ("relion.ctffind", {"use_gctf": "Yes"}, "relion_run_ctffind"),
+        ("relion.autopick", {"do_refs": "Yes"}, "by references"),
+        ("relion.extract", {"do_extract_helix": "Yes"}, "relion_preprocess"),
         ("relion.class2d", {"do_helix": "Yes"}, "helical segments"),
         ("relion.refine3d", {"do_blush": "Yes"}, "Blush"),
         ("relion.select", {"fn_mic": "m.star"}, "selection by hand"),
@@ -154,7 +154,14 @@ def test_what_only_relion_can_run_is_said(label, options, missing):
 @pytest.mark.parametrize(
     ("label", "options"),
     [
+        ("relion.import", {}),
+        ("relion.motioncorr", {}),
+        ("relion.ctffind", {}),
+        ("relion.autopick", {"do_log": "Yes"}),
+        ("relion.autopick", {"do_topaz": "Yes", "do_topaz_pick": "Yes"}),
+        ("relion.extract", {}),
         ("relion.class2d", {}),
+        ("relion.class2d", {"do_stream": "Yes"}),
         ("relion.class3d", {}),
         ("relion.initialmodel", {}),
         ("relion.refine3d", {}),

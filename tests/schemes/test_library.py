@@ -191,10 +191,12 @@ def test_prep_goes_through_all_jobs_and_then_only_looks(play):
     prep = play("prep", PREP_JOBS)
     check = ["WAIT", "EXIT_maxtime", "importmovies", "COUNT_movies", "COUNT_done", "HAS_unfinished"]
     work = ["CHECK_multiframe", "motioncorr", "SET_corrected", "ctffind"]
-    assert prep.until("WAIT") == check + work
-    assert prep.until("WAIT") == check
+    idle = ["COUNT_idle", "CHECK_idle", "CHECK_end"]
+    counted = ["COUNT_finished", "HAS_progress"]
+    assert prep.until("WAIT") == [*check, *work, *counted, "RESET_idle"]
+    assert prep.until("WAIT") == check + idle
     prep.made["importmovies"] = ("movies.star", "movies", 5)
-    assert prep.until("WAIT") == check + work
+    assert prep.until("WAIT") == check + work + counted + idle
     assert [job.name for job in prep.scheme.jobs.values()] == ["CtfFind/job003/", "Import/job001/", "MotionCorr/job002/"]
     assert prep.options["motioncorr"]["other_args"] == "--do_at_most 50"
     assert prep.options["ctffind"] | {"input_star_mics": "MotionCorr/job002/corrected_micrographs.star", "use_given_ps": "Yes"} == (
@@ -206,11 +208,22 @@ def test_prep_leaves_motion_correction_out_for_single_images(play):
     made = {**PREP_JOBS, "importmovies": ("micrographs.star", "micrographs", 3)}
     prep = play("prep", made, is_multiframe=False)
     nodes = prep.until("WAIT")
-    assert "motioncorr" not in nodes and nodes[-2:] == ["SET_imported", "ctffind"]
+    assert "motioncorr" not in nodes and nodes[-5:-3] == ["SET_imported", "ctffind"]
     assert prep.options["ctffind"]["input_star_mics"] == "Import/job001/micrographs.star"
     assert prep.options["ctffind"]["use_given_ps"] == "No"
     assert prep.options["importmovies"]["is_multiframe"] == "No"
-    assert prep.until("WAIT")[-1] == "HAS_unfinished"
+    assert prep.until("WAIT")[-4:] == ["HAS_unfinished", "COUNT_idle", "CHECK_idle", "CHECK_end"]
+
+
+@pytest.mark.parametrize("n_failing", [0, 1])
+def test_prep_ends_when_nothing_more_can_be_done(play, n_failing):
+    """Also where a movie fails in every pass."""
+    prep = play("prep", {**PREP_JOBS, "importmovies": ("movies.star", "movies", 3 + n_failing)}, end_when_idle=True)
+    for _ in range(10):
+        prep.until("WAIT")
+    with pytest.raises(Ended):
+        prep.until("WAIT")
+    assert prep.trace[-1] == "EXIT_idle"
 
 
 def test_prep_ends_after_the_longest_time(play, world):
@@ -227,7 +240,8 @@ LOOK = [*WAITING, "select_mics", "COUNT_mics", "HAS_mics_increased"]
 PICK = ["SET_do_topaz", "SET_pick_on_gpu", "autopick"]
 EXTRACT = ["extract", "SET_prev_nr_mics", "RESET_idle", "COUNT_extracted", "CHECK_enough_2d"]
 GROWN = ["CHECK_idle", "SET_needed", "CHECK_grown"]
-LAST = ["CHECK_idle", "CHECK_unfinished"]
+LAST = ["CHECK_idle", "CHECK_unfinished", "CHECK_end"]
+FEW = ["LOOK_idle", "CHECK_end"]
 CLASSIFY = ["class2d", "FIND_optimisers", "LAST_optimiser", "select_parts", "COUNT_parts", "CHECK_do_3d"]
 PAYS = ["SET_needed_3d", "CHECK_grown_3d"]
 INIMODEL = [*PAYS, "CHECK_iniref", "inimodel3d", "SET_myref_inimodel", "refine3d", "SET_nr_refined", "SET_nr_classified"]
@@ -274,7 +288,7 @@ def test_only_topaz_picks_on_a_gpu(play, micrographs, do_log, use_gpu):
 def arrive(play, micrographs):
     """A scheme whose first pass is done, and a function that does one more with so many micrographs and particles there."""
     proc = play("proc-log", {**PROC_JOBS, "extract": ("particles.star", "particles", 1999)}, ctffind_mics=micrographs)
-    assert proc.until("WAIT") == LOOK + PICK + EXTRACT
+    assert proc.until("WAIT") == LOOK + PICK + EXTRACT + FEW
 
     def more(mics: int, particles: int, good: int = 0) -> list[str]:
         proc.made["select_mics"] = ("micrographs.star", "micrographs", mics)
@@ -307,6 +321,17 @@ def test_all_are_visited_once_more_when_nothing_arrives_any_more(arrive):
     assert proc.scheme.floats["nr_classified"].value == proc.scheme.floats["nr_finished"].value == 2100
     assert "class2d" not in more(7, 2200)
     assert "class2d" in more(8, 2600) and proc.options["class2d"]["stream_last"] == "No"
+
+
+@pytest.mark.parametrize("n_extracted", [1500, 2100])
+def test_it_ends_when_all_is_done(play, micrographs, n_extracted):
+    """Also where there never are enough particles."""
+    made = {**PROC_JOBS, "extract": ("particles.star", "particles", n_extracted)}
+    proc = play("proc-log", made, ctffind_mics=micrographs, end_when_idle=True)
+    with pytest.raises(Ended):
+        proc.until("WAIT", 20)
+    assert proc.trace[-1] == "EXIT_idle"
+    assert ("refine3d" in proc.trace) == (n_extracted > 2000)
 
 
 def test_a_map_is_made_again_where_it_pays_and_at_the_end(arrive):

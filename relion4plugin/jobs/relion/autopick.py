@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, nodes
+from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, NativeRunner, nodes
 from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.jobs.parameters import format_value
 from relion4plugin.jobs.relion import kinds
 from relion4plugin.jobs.relion.autopick_parameters import AutoPickOptions
+from relion4plugin.jobs.relion.native import incremental_runner
 from relion4plugin.jobs.relion.refinement import menu_order
 
 _METHODS = ("do_log", "do_topaz", "do_refs")
@@ -131,6 +132,14 @@ def _outputs(o: OptionText, place: str, is_continue: bool) -> Mapping[str, str]:
     return picks | {f"{place}logfile.pdf": f"{kinds.LOG}.autopick"}
 
 
+def _native(o: OptionText) -> NativeRunner | None:
+    if o.yes("continue_manual") or sum(o.yes(name) for name in _METHODS) != 1 or o.yes("do_pick_helical_segments"):
+        return None
+    if o.yes("do_log"):
+        return incremental_runner("autopick_log")
+    return incremental_runner("autopick_topaz") if o.yes("do_topaz_pick") and not o.yes("do_topaz_train") else None
+
+
 TYPE = JobType(
     label="relion.autopick",
     folder="AutoPick",
@@ -141,6 +150,7 @@ TYPE = JobType(
     outputs=_outputs,
     continues=ContinueKind.INCREMENTAL,
     suffix=_suffix,
-    missing="picking needs RELION's program relion_autopick for now",
+    native=_native,
+    missing="picking by hand, by references or along helices, and training of Topaz, need RELION's programs",
     upgrade=_upgraded,
 )

@@ -2,50 +2,22 @@
 
 from dataclasses import dataclass
 
+from relion4plugin.jobs.autopick_parameters import PickParameters
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.refinement_parameters import ANGULAR_STEPS
-from relion4plugin.jobs.relion.running import QueueOptions, running
+from relion4plugin.jobs.relion.running import QueueOptions
 
-_IO, _LOG, _TOPAZ, _REFS, _PICK, _HELIX = "I/O", "Laplacian", "Topaz", "References", "Picking", "Helix"
+_IO, _TOPAZ, _REFS, _PICK, _HELIX = "I/O", "Topaz", "References", "Picking", "Helix"
 
 
 @dataclass(frozen=True)
-class AutoPickOptions(QueueOptions):
+class AutoPickOptions(QueueOptions, PickParameters):
     """One run of automatic picking, by a Laplacian of Gaussian, by Topaz or by references."""
 
-    fn_input_autopick: str = parameter(
-        "", label="Input micrographs", section=_IO, option="--i", pattern="*.star", help="STAR file of micrographs."
-    )
-    angpix: float = parameter(
-        -1.0, label="Pixel size", section=_IO, unit="A", option="--angpix", help="-1 takes that of the STAR file."
-    )
     continue_manual: bool = parameter(False, label="Continue by hand", section=_IO, help="Show the picks to be corrected by hand.")
     do_log: bool = parameter(False, label="Laplacian of Gaussian", section=_IO, option="--LoG", help="Pick blobs of a given size.")
     do_topaz: bool = parameter(False, label="Topaz", section=_IO, help="Pick with the neural network Topaz.")
     do_refs: bool = parameter(False, label="References", section=_IO, help="Pick what looks like given images or a map.")
-    log_diam_min: float = parameter(
-        200.0, label="Smallest diameter", section=_LOG, unit="A", option="--LoG_diam_min", minimum=0.0,
-        help="Of the short axis of particles.",
-    )
-    log_diam_max: float = parameter(
-        250.0, label="Largest diameter", section=_LOG, unit="A", option="--LoG_diam_max", minimum=0.0, help="Of the long axis of particles."
-    )
-    log_invert: bool = parameter(False, label="White particles", section=_LOG, option="--Log_invert", help="Yes for negative stain.")
-    log_maxres: float = parameter(
-        20.0, label="Maximum resolution", section=_LOG, unit="A", option="--lowpass", help="Finest detail that is looked at."
-    )
-    log_adjust_thr: float = parameter(
-        0.0, label="Adjust the threshold", section=_LOG, option="--LoG_adjust_threshold", help="In standard deviations; below 0 picks more."
-    )
-    log_upper_thr: float = parameter(
-        999.0, label="Upper threshold", section=_LOG, option="--LoG_upper_threshold",
-        help="Leaves out blobs of too much contrast, such as ice.",
-    )
-    fn_topaz_exec: str = parameter("", label="Topaz program", section=_TOPAZ, option="--topaz_exe", pattern="*", help="Where Topaz is.")
-    topaz_particle_diameter: float = parameter(
-        -1.0, label="Particle diameter", section=_TOPAZ, unit="A", option="--particle_diameter",
-        help="Sets scale and radius; -1 leaves both.",
-    )
     do_topaz_train: bool = parameter(False, label="Train", section=_TOPAZ, option="--topaz_train", help="Train a network on given picks.")
     topaz_nr_particles: int = parameter(
         -1, label="Particles per micrograph", section=_TOPAZ, option="--topaz_nr_particles", help="Expected number, for the training."
@@ -58,11 +30,6 @@ class AutoPickOptions(QueueOptions):
         "", label="Particles for training", section=_TOPAZ, option="--topaz_train_parts", pattern="*.star", help="Particles to learn from."
     )
     do_topaz_pick: bool = parameter(False, label="Pick", section=_TOPAZ, option="--topaz_extract", help="Pick with a trained network.")
-    topaz_model: str = parameter(
-        "", label="Trained network", section=_TOPAZ, option="--topaz_model", pattern="*.sav",
-        help="Empty takes the one that comes with Topaz.",
-    )
-    topaz_other_args: str = parameter("", label="Other Topaz arguments", section=_TOPAZ, help="Handed on to Topaz.")
     fn_refs_autopick: str = parameter(
         "", label="2D references", section=_REFS, option="--ref", pattern="*.star *.mrcs", help="Class averages to look for."
     )
@@ -116,8 +83,6 @@ class AutoPickOptions(QueueOptions):
         False, label="Read score maps", section=_PICK, option="--read_fom_maps", help="Those written before."
     )
     shrink: float = parameter(0.0, label="Shrink factor", section=_PICK, option="--shrink", help="Scale to work at; 0 follows the filter.")
-    use_gpu: bool = running("use_gpu")
-    gpu_ids: str = running("gpu_ids")
     do_pick_helical_segments: bool = parameter(False, label="Pick helices", section=_HELIX, option="--helix", help="Segments along tubes.")
     do_amyloid: bool = parameter(
         False, label="Amyloid segments", section=_HELIX, option="--amyloid", help="The method for amyloid fibrils."
@@ -135,4 +100,3 @@ class AutoPickOptions(QueueOptions):
     helical_tube_length_min: float = parameter(
         -1.0, label="Smallest length", section=_HELIX, unit="A", option="--helical_tube_length_min", help="Shorter tubes are left out."
     )
-    nr_mpi: int = running("nr_mpi")

@@ -1,67 +1,28 @@
 """Estimate of the CTF of micrographs."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, nodes
-from relion4plugin.jobs.option_text import OptionText
+from relion4plugin.jobs.ctffind_parameters import CtfFindParameters
+from relion4plugin.jobs.job_type import Commands, ContinueKind, Execution, JobType, NativeRunner, nodes
+from relion4plugin.jobs.option_text import OptionText, expanded
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.relion import kinds
+from relion4plugin.jobs.relion.native import incremental_runner
 from relion4plugin.jobs.relion.running import QueueOptions, running
 
-_IO, _FIT, _PROGRAM, _GCTF = "I/O", "Fit", "CTFFIND", "Gctf"
+_PROGRAM, _GCTF = "CTFFIND", "Gctf"
 
 
 @dataclass(frozen=True)
-class CtfFindOptions(QueueOptions):
-    """One CTF estimate."""
+class CtfFindOptions(QueueOptions, CtfFindParameters):
+    """One CTF estimate with all options of RELION's job."""
 
-    input_star_mics: str = parameter(
-        "", label="Input micrographs", section=_IO, option="--i", pattern="*.star", help="STAR file of micrographs."
-    )
-    use_noDW: bool = parameter(
-        False, label="Use unweighted micrographs", section=_IO, option="--use_noDW",
-        help="Fit on sums without dose weighting, if there are any.",
-    )
-    do_phaseshift: bool = parameter(
-        False, label="Estimate phase shifts", section=_IO, option="--do_phaseshift", help="For images with a phase plate."
-    )
-    phase_min: float = parameter(
-        0.0, label="Smallest phase shift", section=_IO, unit="deg", option="--phase_min", help="Start of the search."
-    )
-    phase_max: float = parameter(
-        180.0, label="Largest phase shift", section=_IO, unit="deg", option="--phase_max", help="End of the search."
-    )
-    phase_step: float = parameter(
-        10.0, label="Phase shift step", section=_IO, unit="deg", option="--phase_step", help="Step of the search."
-    )
-    dast: float = parameter(
-        100.0, label="Astigmatism", section=_IO, unit="A", option="--dAst",
-        help="Difference of defocus between both axes that is tolerated.",
-    )
     use_ctffind4: bool = parameter(False, label="Use CTFFIND-4.1", section=_PROGRAM, option="--is_ctffind4", help="Fit with CTFFIND.")
-    use_given_ps: bool = parameter(
-        True, label="Use power spectra of the movies", section=_PROGRAM, option="--use_given_ps",
-        help="Fit on what the motion correction summed.",
-    )
     fn_ctffind_exe: str = parameter(
         "", label="CTFFIND program", section=_PROGRAM, option="--ctffind_exe", pattern="*", help="Where CTFFIND-4.1 is."
-    )
-    slow_search: bool = parameter(False, label="Exhaustive search", section=_PROGRAM, help="Slower, and surer for strong astigmatism.")
-    box: int = parameter(512, label="FFT box size", section=_FIT, unit="px", option="--Box", minimum=32, help="Size of the power spectrum.")
-    resmin: float = parameter(
-        30.0, label="Minimum resolution", section=_FIT, unit="A", option="--ResMin", help="Coarsest detail that is fitted."
-    )
-    resmax: float = parameter(
-        5.0, label="Maximum resolution", section=_FIT, unit="A", option="--ResMax", help="Finest detail that is fitted."
-    )
-    dfmin: float = parameter(5000.0, label="Minimum defocus", section=_FIT, unit="A", option="--dFMin", help="Start of the search.")
-    dfmax: float = parameter(50000.0, label="Maximum defocus", section=_FIT, unit="A", option="--dFMax", help="End of the search.")
-    dfstep: float = parameter(500.0, label="Defocus step", section=_FIT, unit="A", option="--FStep", help="Step of the search.")
-    ctf_win: int = parameter(
-        -1, label="Window size", section=_FIT, unit="px", option="--ctfWin",
-        help="Fit on a central square only; -1 takes the whole micrograph.",
     )
     use_gctf: bool = parameter(
         False, label="Use Gctf", section=_GCTF, option="--use_gctf", help="Fit with Gctf on a graphics card instead."
@@ -120,6 +81,23 @@ def _outputs(o: OptionText, place: str, is_continue: bool) -> Mapping[str, str]:
     return {f"{place}micrographs_ctf.star": f"{kinds.MICROGRAPHS}.ctf", f"{place}logfile.pdf": f"{kinds.LOG}.ctffind"}
 
 
+def _native(o: OptionText) -> NativeRunner | None:
+    """Return our runner, unless another program is asked for by name and is there."""
+    if o.yes("use_gctf"):
+        return None
+    runner, program = incremental_runner("ctffind"), o["fn_ctffind_exe"]
+    if not o.yes("use_ctffind4") or not program:
+        return runner
+    lacking = next((name for name in (*expanded([program]), o.program("relion_run_ctffind")) if not shutil.which(name)), None)
+    if lacking is None:
+        return None
+
+    def noted(execution: Execution) -> tuple[str, ...]:
+        return (f"{lacking} is not installed here: the CTF was estimated without CTFFIND", *runner(execution))
+
+    return noted
+
+
 TYPE = JobType(
     label="relion.ctffind",
     folder="CtfFind",
@@ -130,7 +108,9 @@ TYPE = JobType(
     outputs=_outputs,
     continues=ContinueKind.INCREMENTAL,
     suffix=lambda o: ".gctf" if o.yes("use_gctf") else ".ctffind4",
-    missing="CTF estimation needs RELION's program relion_run_ctffind, and CTFFIND or Gctf, for now",
+    native=_native,
+    missing="Gctf (use_gctf) and a CTFFIND that is named (fn_ctffind_exe) are run by RELION's program relion_run_ctffind; "
+    "empty fn_ctffind_exe for an estimate by this program",
     upgrade=_upgraded,
     free_text=frozenset({"phase_min", "phase_max", "phase_step"}),
 )

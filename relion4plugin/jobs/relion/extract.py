@@ -4,62 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, nodes
+from relion4plugin.jobs.extract_parameters import ExtractParameters, background_radius
+from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, NativeRunner, nodes
 from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.relion import kinds
-from relion4plugin.jobs.relion.running import QueueOptions, running
+from relion4plugin.jobs.relion.native import incremental_runner
+from relion4plugin.jobs.relion.running import QueueOptions
 
-_IO, _EXTRACT, _HELIX = "I/O", "Extraction", "Helix"
+_HELIX = "Helix"
 
 
 @dataclass(frozen=True)
-class ExtractOptions(QueueOptions):
-    """One extraction."""
+class ExtractOptions(QueueOptions, ExtractParameters):
+    """One extraction with all options of RELION's job."""
 
-    star_mics: str = parameter(
-        "", label="Micrographs", section=_IO, option="--i", pattern="*.star", help="STAR file of micrographs with CTF."
-    )
-    coords_suffix: str = parameter(
-        "", label="Coordinates", section=_IO, option="--coord_list", pattern="*.star", help="STAR file of a picking job."
-    )
-    do_reextract: bool = parameter(False, label="Re-extract refined particles", section=_IO, help="Take positions from refined particles.")
-    fndata_reextract: str = parameter(
-        "", label="Refined particles", section=_IO, option="--reextract_data_star", pattern="*.star", help="Particles to extract again."
-    )
-    do_reset_offsets: bool = parameter(
-        False, label="Reset refined offsets", section=_IO, option="--reset_offsets", help="Forget offsets found in refinements."
-    )
-    do_recenter: bool = parameter(
-        False, label="Recentre", section=_IO, option="--recenter", help="Put a point of the map in the centre of the new boxes."
-    )
-    recenter_x: float = parameter(0.0, label="x of the new centre", section=_IO, unit="px", option="--recenter_x", help="In the map.")
-    recenter_y: float = parameter(0.0, label="y of the new centre", section=_IO, unit="px", option="--recenter_y", help="In the map.")
-    recenter_z: float = parameter(0.0, label="z of the new centre", section=_IO, unit="px", option="--recenter_z", help="In the map.")
-    do_float16: bool = parameter(True, label="Write in 16 bits", section=_IO, option="--float16", help="Half the disk space.")
-    extract_size: int = parameter(
-        128, label="Box size", section=_EXTRACT, unit="px", option="--extract_size", minimum=2,
-        help="In the micrograph; about 1.5 diameters.",
-    )
-    do_invert: bool = parameter(True, label="Invert contrast", section=_EXTRACT, option="--invert_contrast", help="Makes particles white.")
-    do_norm: bool = parameter(True, label="Normalise", section=_EXTRACT, option="--norm", help="Noise of mean 0 and deviation 1.")
-    bg_diameter: float = parameter(
-        -1.0, label="Background diameter", section=_EXTRACT, unit="px", help="Outside of it is noise, before scaling; -1 is 75% of the box."
-    )
-    white_dust: float = parameter(
-        -1.0, label="White dust", section=_EXTRACT, option="--white_dust",
-        help="Deviation beyond which pixels are replaced by noise; -1 never.",
-    )
-    black_dust: float = parameter(
-        -1.0, label="Black dust", section=_EXTRACT, option="--black_dust",
-        help="Deviation beyond which pixels are replaced by noise; -1 never.",
-    )
-    do_rescale: bool = parameter(False, label="Rescale", section=_EXTRACT, help="Yes makes boxes of fewer pixels: faster, and less detail.")
-    rescale: int = parameter(128, label="Rescaled size", section=_EXTRACT, unit="px", option="--scale", minimum=2, help="An even number.")
-    do_fom_threshold: bool = parameter(False, label="Use a threshold of picks", section=_EXTRACT, help="Extract only picks above a score.")
-    minimum_pick_fom: float = parameter(
-        0.0, label="Minimum score of picks", section=_EXTRACT, option="--minimum_pick_fom", help="Picks below it are left out."
-    )
     do_extract_helix: bool = parameter(False, label="Extract helical segments", section=_HELIX, option="--helix", help="For filaments.")
     helical_tube_outer_diameter: float = parameter(
         200.0, label="Tube diameter", section=_HELIX, unit="A", option="--helical_outer_diameter", help="Outer diameter of tubes."
@@ -77,7 +36,6 @@ class ExtractOptions(QueueOptions):
     helical_rise: float = parameter(
         1.0, label="Helical rise", section=_HELIX, unit="A", option="--helical_rise", help="Shift from one asymmetric unit to the next."
     )
-    nr_mpi: int = running("nr_mpi")
 
 
 def _source_words(o: OptionText, place: str) -> list[str]:
@@ -100,11 +58,9 @@ def _source_words(o: OptionText, place: str) -> list[str]:
     return [*words, *part, *(picks if o.yes("do_extract_helix") and o.yes("do_extract_helical_tubes") else [])]
 
 
-def background_radius(o: OptionText) -> int:
-    """Return the radius of the background circle in pixels of the written boxes."""
-    size = o.number("extract_size")
-    diameter = o.number("bg_diameter") if o.number("bg_diameter") >= 0 else 0.75 * size
-    return int(diameter / 2 * (o.number("rescale") / size if o.yes("do_rescale") else 1))
+def _background_radius(o: OptionText) -> int:
+    scaled = o.number("rescale") if o.yes("do_rescale") else None
+    return background_radius(o.number("extract_size"), o.number("bg_diameter"), scaled)
 
 
 def _helix_words(o: OptionText) -> list[str]:
@@ -128,7 +84,7 @@ def _commands(o: OptionText, place: str, is_continue: bool) -> Commands:
     words += o.switch("--float16", "do_float16")
     words += o.option("--scale", "rescale") if o.yes("do_rescale") else []
     if o.yes("do_norm"):
-        words += ["--norm", "--bg_radius", str(background_radius(o))]
+        words += ["--norm", "--bg_radius", str(_background_radius(o))]
         words += [*o.option("--white_dust", "white_dust"), *o.option("--black_dust", "black_dust")]
     words += o.switch("--invert_contrast", "do_invert")
     words += _helix_words(o) if o.yes("do_extract_helix") else []
@@ -151,6 +107,10 @@ def _outputs(o: OptionText, place: str, is_continue: bool) -> Mapping[str, str]:
     return found
 
 
+def _native(o: OptionText) -> NativeRunner | None:
+    return None if o.yes("do_extract_helix") or o["other_args"] else incremental_runner("extract")
+
+
 TYPE = JobType(
     label="relion.extract",
     folder="Extract",
@@ -161,6 +121,7 @@ TYPE = JobType(
     outputs=_outputs,
     continues=ContinueKind.INCREMENTAL,
     suffix=lambda o: (".reextract" if o.yes("do_reextract") else "") + (".helical" if o.yes("do_extract_helix") else ""),
-    missing="extraction needs RELION's program relion_preprocess for now",
+    native=_native,
+    missing="helical segments (do_extract_helix) and additional arguments (other_args) need RELION's program relion_preprocess",
     free_text=frozenset({"recenter_x", "recenter_y", "recenter_z"}),
 )

@@ -5,90 +5,28 @@ from dataclasses import dataclass
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, nodes
+from relion4plugin.jobs.motioncorr_parameters import MotionCorrParameters
 from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.relion import kinds
+from relion4plugin.jobs.relion.native import incremental_runner
 from relion4plugin.jobs.relion.running import QueueOptions, running
 
-_IO, _MOTION, _DOSE = "I/O", "Motion", "Exposure"
-_ROTATIONS = ("No rotation (0)", "90 degrees (1)", "180 degrees (2)", "270 degrees (3)")
-_FLIPS = ("No flipping (0)", "Flip upside down (1)", "Flip left to right (2)")
+_MOTION = "Motion"
 
 
 @dataclass(frozen=True)
-class MotionCorrOptions(QueueOptions):
-    """One motion correction."""
+class MotionCorrOptions(QueueOptions, MotionCorrParameters):
+    """One motion correction with all options of RELION's job."""
 
-    input_star_mics: str = parameter("", label="Input movies", section=_IO, option="--i", pattern="*.star", help="STAR file of movies.")
-    first_frame_sum: int = parameter(
-        1, label="First frame", section=_IO, option="--first_frame_sum", minimum=1, help="First frame of the corrected sum, counted from 1."
-    )
-    last_frame_sum: int = parameter(
-        -1, label="Last frame", section=_IO, option="--last_frame_sum", help="Last frame of the corrected sum; 0 or less takes all."
-    )
-    eer_grouping: int = parameter(
-        32, label="EER fractionation", section=_IO, option="--eer_grouping", minimum=1,
-        help="Hardware frames that make one frame of an EER movie.",
-    )
-    do_float16: bool = parameter(
-        True, label="Write in 16 bits", section=_IO, option="--float16", help="Half the disk space; needs power spectra for the CTF."
-    )
-    bfactor: float = parameter(
-        150.0, label="B-factor", section=_MOTION, unit="A^2", option="--bfactor", help="Damping of fine detail while frames are aligned."
-    )
-    patch_x: int = parameter(
-        1, label="Patches in x", section=_MOTION, option="--patch_x", minimum=1, help="Columns of the grid of local motion."
-    )
-    patch_y: int = parameter(
-        1, label="Patches in y", section=_MOTION, option="--patch_y", minimum=1, help="Rows of the grid of local motion."
-    )
-    group_frames: int = parameter(
-        1, label="Group frames", section=_MOTION, option="--group_frames", minimum=1,
-        help="Frames averaged before the alignment, for weak frames.",
-    )
-    bin_factor: float = parameter(
-        1.0, label="Binning factor", section=_MOTION, option="--bin_factor", minimum=1.0,
-        help="2 brings super-resolution movies to physical pixels.",
-    )
-    fn_gain_ref: str = parameter(
-        "", label="Gain reference", section=_MOTION, option="--gainref", pattern="*", help="Image with which each frame is multiplied."
-    )
-    gain_rot: str = parameter(
-        _ROTATIONS[0], label="Gain rotation", section=_MOTION, choices=_ROTATIONS, help="Turn of the gain before use."
-    )
-    gain_flip: str = parameter(_FLIPS[0], label="Gain flip", section=_MOTION, choices=_FLIPS, help="Flip of the gain after its rotation.")
     do_own_motioncor: bool = parameter(
         True, label="Use RELION's implementation", section=_MOTION, help="No takes UCSF MotionCor2 instead."
     )
     fn_motioncor2_exe: str = parameter(
         "", label="MotionCor2 program", section=_MOTION, option="--motioncor2_exe", pattern="*", help="Where UCSF MotionCor2 is."
     )
-    fn_defect: str = parameter(
-        "", label="Defect file", section=_MOTION, option="--defect_file", pattern="*", help="List or image of bad pixels of the detector."
-    )
-    gpu_ids: str = running("gpu_ids", default="0")
     other_motioncor2_args: str = parameter("", label="Other MotionCor2 arguments", section=_MOTION, help="Handed on to UCSF MotionCor2.")
-    do_dose_weighting: bool = parameter(
-        True, label="Dose weighting", section=_DOSE, option="--dose_weighting",
-        help="Weight frames by what radiation damage has left of them.",
-    )
-    do_save_noDW: bool = parameter(
-        False, label="Also save unweighted", section=_DOSE, option="--save_noDW", help="Write the sum without dose weighting too."
-    )
-    dose_per_frame: float = parameter(
-        1.0, label="Dose per frame", section=_DOSE, unit="e/A^2", option="--dose_per_frame", minimum=0.0, help="Exposure of one frame."
-    )
-    pre_exposure: float = parameter(
-        0.0, label="Pre-exposure", section=_DOSE, unit="e/A^2", option="--preexposure", minimum=0.0, help="Exposure before the first frame."
-    )
-    do_save_ps: bool = parameter(
-        True, label="Save power spectra", section=_DOSE, help="Sums of power spectra of frames, from which CTFFIND fits better."
-    )
-    group_for_ps: float = parameter(
-        4.0, label="Power spectrum every", section=_DOSE, unit="e/A^2", minimum=0.0, help="Exposure that goes into one power spectrum."
-    )
     nr_mpi: int = running("nr_mpi")
-    nr_threads: int = running("nr_threads")
 
 
 def _upgraded(options: Mapping[str, str]) -> Mapping[str, str]:
@@ -158,7 +96,8 @@ TYPE = JobType(
     outputs=_outputs,
     continues=ContinueKind.INCREMENTAL,
     suffix=lambda o: ".own" if o.yes("do_own_motioncor") else ".motioncor2",
-    missing="motion correction needs RELION's program relion_run_motioncorr for now",
+    native=lambda o: incremental_runner("motioncorr") if o.yes("do_own_motioncor") else None,
+    missing="UCSF MotionCor2 (do_own_motioncor is No) needs RELION's program relion_run_motioncorr",
     upgrade=_upgraded,
     free_text=frozenset({"patch_x", "patch_y"}),
 )

@@ -29,6 +29,24 @@ def restart_runner(module: str, keeps_directory: bool = True) -> NativeRunner:
     return run
 
 
+def incremental_runner(module: str) -> NativeRunner:
+    """Return a runner for a job that keeps what is finished and does the rest.
+
+    Parameters
+    ----------
+    module
+        Job module with `from_options`, `validate` and `run`.
+    """
+
+    def run(execution: Execution) -> tuple[str, ...]:
+        job, parameters = _parameters(module, execution, execution.options)
+        remarks: tuple[str, ...] = job.validate(parameters)
+        outputs = job.run(parameters, execution.out_dir, execution.progress, is_continue=execution.is_continue)
+        return (*remarks, *outputs.remarks)
+
+    return run
+
+
 def refinement_runner(module: str, results: tuple[str, ...]) -> NativeRunner:
     """Return a runner for a refinement, which goes on from the last iteration in its directory.
 

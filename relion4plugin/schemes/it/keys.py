@@ -14,6 +14,8 @@ PLAIN_KEYS: Mapping[str, tuple[str, ...]] = {
     "ctffind_mics": ("proc__ctffind_mics",),
     "maxtime_hr": ("prep__maxtime_hr", "proc__maxtime_hr"),
     "wait_sec": ("prep__wait_sec", "proc__wait_sec"),
+    "end_when_idle": ("prep__end_when_idle", "proc__end_when_idle"),
+    "max_idle_waits": ("prep__max_idle_waits", "proc__max_idle_waits"),
     "do_at_most": ("prep__do_at_most",),
     "fn_in_raw": ("prep__importmovies__fn_in_raw",),
     "is_multiframe": ("prep__is_multiframe",),

@@ -34,6 +34,13 @@ class ItOptions:
     wait_sec: float = parameter(
         180.0, label="Wait", section=_COMPUTE, unit="s", minimum=0.0, help="Least time from one look for new files to the next.",
     )
+    end_when_idle: bool = parameter(
+        False, label="End by itself", section=_COMPUTE, help="Both schemes end when nothing has arrived for a while and all is done.",
+    )
+    max_idle_waits: int = parameter(
+        10, label="Idle passes", section=_COMPUTE, minimum=1, advanced=True,
+        help="So many passes without anything new mean that no more will come: all particles are classified once more.",
+    )
     do_at_most: int = parameter(
         50, label="Movies per pass", section=_COMPUTE, minimum=1, help="So many are motion corrected before their CTFs are estimated.",
     )

@@ -12,8 +12,14 @@ def prep_template() -> SchemeTemplate:
     """Return the template of ``prep``."""
     draft = Draft(
         PREP,
-        floats={"do_at_most": 50, "maxtime_hr": 48, "wait_sec": 180, "nr_imported": 0, "nr_done": 0},
-        bools={"is_multiframe": True, "has_unfinished": False, "do_motioncorr": True},
+        floats={
+            **{"do_at_most": 50, "maxtime_hr": 48, "wait_sec": 180, "nr_imported": 0, "nr_done": 0, "nr_finished": 0},
+            **{"idle_waits": 0, "max_idle_waits": 10, "zero": 0, "one": 1},
+        },
+        bools={
+            **{"is_multiframe": True, "has_unfinished": False, "do_motioncorr": True, "has_progress": False},
+            **{"is_idle": False, "end_when_idle": False, "ends": False},
+        },
         strings={"ctf_input": "undefined", "movies": "movies", "micrographs": "micrographs"},
     )
     draft.strings |= {
@@ -81,7 +87,23 @@ def _add_graph(draft: Draft) -> None:
     draft.fork("importmovies", "is_multiframe", if_true="COUNT_movies", if_false="COUNT_mics")
     draft.path("COUNT_movies", "COUNT_done")
     draft.path("COUNT_mics", "COUNT_done", "HAS_unfinished")
-    draft.fork("HAS_unfinished", "has_unfinished", if_true="CHECK_multiframe", if_false="WAIT")
+    draft.fork("HAS_unfinished", "has_unfinished", if_true="CHECK_multiframe", if_false="COUNT_idle")
     draft.fork("CHECK_multiframe", "do_motioncorr", if_true="motioncorr", if_false="SET_imported")
     draft.path("motioncorr", "SET_corrected", "ctffind")
-    draft.path("SET_imported", "ctffind", "WAIT")
+    draft.path("SET_imported", "ctffind", "COUNT_finished", "HAS_progress")
+    _add_end(draft)
+
+
+def _add_end(draft: Draft) -> None:
+    """Tell passes that brought something from idle ones; movies that fail every time do not keep the scheme alive."""
+    draft.operator("COUNT_finished", "float=count_images", "nr_finished", "finished_mics", "micrographs")
+    draft.operator("HAS_progress", "bool=gt", "has_progress", "nr_finished", "nr_done")
+    draft.operator("RESET_idle", "float=set", "idle_waits", "zero")
+    draft.operator("COUNT_idle", "float=plus", "idle_waits", "idle_waits", "one")
+    draft.operator("CHECK_idle", "bool=ge", "is_idle", "idle_waits", "max_idle_waits")
+    draft.operator("CHECK_end", "bool=and", "ends", "is_idle", "end_when_idle")
+    draft.operator("EXIT_idle", "exit")
+    draft.fork("HAS_progress", "has_progress", if_true="RESET_idle", if_false="COUNT_idle")
+    draft.path("RESET_idle", "WAIT")
+    draft.path("COUNT_idle", "CHECK_idle", "CHECK_end")
+    draft.fork("CHECK_end", "ends", if_true="EXIT_idle", if_false="WAIT")

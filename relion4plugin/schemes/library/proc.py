@@ -47,7 +47,14 @@ def _add_variables(draft: Draft) -> None:
     draft.floats |= {"min_nr_parts_2d": 2000, "growth_2d": 1.2}
     draft.floats |= {"current_nr_parts": 0, "nr_refined": 0, "nr_needed_3d": 0, "min_nr_parts_3d": 5000, "growth_3d": 1.5}
     draft.bools |= {"has_ctffind": False, "has_larger_nr_mics": False, "has_gpu": False, "do_3d": False, "has_iniref": False}
-    draft.bools |= {"enough_2d": False, "has_grown": False, "has_unfinished": False, "is_idle": False}
+    draft.bools |= {
+        "enough_2d": False,
+        "has_grown": False,
+        "has_unfinished": False,
+        "is_idle": False,
+        "end_when_idle": False,
+        "ends": False,
+    }
     draft.bools |= {"has_grown_3d": False, "has_more_3d": False, "is_final_3d": False}
     draft.strings |= {
         "particles": "particles",
@@ -161,9 +168,14 @@ def _add_extraction(draft: Draft) -> None:
     draft.operator("CHECK_unfinished", "bool=gt", "has_unfinished", "nr_extracted", "nr_finished")
     draft.path("autopick", "extract", "SET_prev_nr_mics", "RESET_idle", "COUNT_extracted")
     draft.path("COUNT_idle", "COUNT_extracted", "CHECK_enough_2d")
-    draft.fork("CHECK_enough_2d", "enough_2d", if_true="CHECK_idle", if_false="WAIT")
+    draft.operator("LOOK_idle", "bool=ge", "is_idle", "idle_waits", "max_idle_waits")
+    draft.operator("CHECK_end", "bool=and", "ends", "is_idle", "end_when_idle")
+    draft.operator("EXIT_idle", "exit")
+    draft.fork("CHECK_enough_2d", "enough_2d", if_true="CHECK_idle", if_false="LOOK_idle")
     draft.fork("CHECK_idle", "is_idle", if_true="CHECK_unfinished", if_false="SET_needed")
-    draft.fork("CHECK_unfinished", "has_unfinished", if_true="class2d", if_false="WAIT")
+    draft.fork("CHECK_unfinished", "has_unfinished", if_true="class2d", if_false="CHECK_end")
+    draft.path("LOOK_idle", "CHECK_end")
+    draft.fork("CHECK_end", "ends", if_true="EXIT_idle", if_false="WAIT")
     draft.path("SET_needed", "CHECK_grown")
     draft.fork("CHECK_grown", "has_grown", if_true="class2d", if_false="WAIT")
 

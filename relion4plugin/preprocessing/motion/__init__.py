@@ -1,0 +1,1 @@
+"""Correction of beam-induced motion in movies."""
