@@ -9,24 +9,27 @@ The page is served on this machine only, and only to who has the token in its ad
 import argparse
 from pathlib import Path
 
+from relion4plugin.cli.serving import add_server_args, server_options
 from relion4plugin.schemes.project import open_project
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path(), help="project directory; this one by default")
-    parser.add_argument("--port", type=int, default=0, help="port; 0 for any free one")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than this machine can then try the token")
-    parser.add_argument("--token", metavar="TEXT", help="at least 16 characters; random by default")
     parser.add_argument("--read_only", action="store_true", help="show, but refuse all changes")
-    parser.add_argument("--no_browser", action="store_true", help="do not open a browser")
+    add_server_args(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Serve the page until it is interrupted."""
-    from relion4plugin.web.monitor.server import MonitorOptions, serve
+    from relion4plugin.web.monitor.app import create_app
+    from relion4plugin.web.serving.server import serve_app
 
     project = open_project(args.project.resolve())
-    options = MonitorOptions(args.host, args.port, args.token, args.read_only, not args.no_browser)
-    serve(project, options, lambda line: print(line, flush=True))
+    serve_app(
+        lambda guard: create_app(project, guard, args.read_only),
+        server_options(args),
+        f"monitor of {project.root}",
+        lambda line: print(line, flush=True),
+    )
     return 0

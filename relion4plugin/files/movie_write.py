@@ -12,7 +12,7 @@ from relion4plugin.files.movie_header import pack_nibbles
 from relion4plugin.files.movie_mrc import FOUR_BITS
 from relion4plugin.files.movie_write_eer import write_eer
 from relion4plugin.files.movies import movie_kind
-from relion4plugin.files.mrc import _new_header
+from relion4plugin.files.mrc import new_header
 
 __all__ = ["write_eer", "write_movie"]
 
@@ -87,7 +87,7 @@ def _write_mrc(path: Path, frames: Iterator[np.ndarray], pixel_size: float, pack
             squares += float(np.einsum("ij,ij->", values, values, dtype=np.float64))
             count, n_frames, shape = count + values.size, n_frames + 1, frame.shape
         mean = total / count
-        header = _new_header((n_frames, *shape), pixel_size, FOUR_BITS if packed else _MODES[stored.dtype.name], is_volume=False)
+        header = new_header((n_frames, *shape), pixel_size, FOUR_BITS if packed else _MODES[stored.dtype.name], is_volume=False)
         header["dmin"], header["dmax"], header["dmean"] = low, high, mean
         header["rms"] = np.sqrt(max(0.0, squares / count - mean**2))
         stream.seek(0)

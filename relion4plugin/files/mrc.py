@@ -270,14 +270,14 @@ class StackWriter:
             count = self._written * self._shape[1] * self._shape[2]
             mean = self._sum / count if count else 0.0
             rms = float(np.sqrt(max(0.0, self._squares / count - mean**2))) if count else 0.0
-            header = _new_header(self._shape, self._pixel_size, self._mode, is_volume=False)
+            header = new_header(self._shape, self._pixel_size, self._mode, is_volume=False)
             _set_statistics(header, (self._min, self._max, mean, rms) if count else (0.0, 0.0, 0.0, 0.0))
             self._stream.seek(0)
             self._stream.write(header.tobytes())
         return None
 
 
-def _new_header(shape: tuple[int, ...], pixel_size: float, mode: int, is_volume: bool) -> np.ndarray:
+def new_header(shape: tuple[int, ...], pixel_size: float, mode: int, is_volume: bool) -> np.ndarray:
     """Make a little-endian MRC2014 header for (nz, ny, nx); in a stack mz = 1 and the space group is 0."""
     header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
     nz, ny, nx = shape
@@ -317,7 +317,7 @@ def write_volume(path: str | os.PathLike[str], volume: np.ndarray, pixel_size: f
         If the folder cannot be written or the disk is full.
     """
     pixels = np.ascontiguousarray(volume, dtype="<f4")
-    header = _new_header(pixels.shape, pixel_size, 2, is_volume=True)
+    header = new_header(pixels.shape, pixel_size, 2, is_volume=True)
     _set_statistics(header, (float(pixels.min()), float(pixels.max()), float(pixels.mean()), float(pixels.std())))
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.tobytes())

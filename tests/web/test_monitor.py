@@ -20,7 +20,7 @@ from relion4plugin.web.monitor import logs
 from relion4plugin.web.monitor.app import create_app
 from relion4plugin.web.monitor.frame import script
 from relion4plugin.web.monitor.logs import read_chunk
-from relion4plugin.web.monitor.security import CSRF_HEADER, make_guard
+from relion4plugin.web.serving.guard import CSRF_HEADER, make_guard
 from tests.web.example_project import make_project, prep
 
 TOKEN = "a" * 24

@@ -12,7 +12,7 @@ from relion4plugin.jobs.job_star import JobStar, write_job_star
 from relion4plugin.schemes.pipeline import Pipeline, Process, Status
 from relion4plugin.schemes.pipeline_star import read_pipeline, write_pipeline
 from relion4plugin.web.monitor import app as monitor_app
-from relion4plugin.web.monitor.security import make_guard
+from relion4plugin.web.serving.guard import make_guard
 from tests.web.example_project import START, make_project, optics
 
 JOBS, MICROGRAPHS = 1000, 10_000

@@ -8,7 +8,6 @@ from html import escape
 from typing import Any, cast
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
 
 from relion4plugin.errors import UserError
 from relion4plugin.schemes.project import Project
@@ -16,10 +15,12 @@ from relion4plugin.schemes.status import ProjectReader, ProjectStatus
 from relion4plugin.schemes.status_text import status_json, status_text
 from relion4plugin.web.monitor.actions import perform
 from relion4plugin.web.monitor.class_strip import strip_of, strip_png
-from relion4plugin.web.monitor.frame import full_page, icon, part_tags, plain_page, script, style_sheet
+from relion4plugin.web.monitor.frame import full_page, part_tags, script, style_sheet
 from relion4plugin.web.monitor.logs import job_log, read_chunk, scheme_log
-from relion4plugin.web.monitor.security import HEADERS, Guard
 from relion4plugin.web.monitor.views import Parts, Views
+from relion4plugin.web.serving.assets import add_assets, lasting
+from relion4plugin.web.serving.guard import Guard
+from relion4plugin.web.serving.shield import plain_page, protect
 
 _FRESH = 0.8  # seconds for which several browsers share one look at the project
 _LARGEST_REQUEST = 64 * 1024
@@ -69,61 +70,21 @@ def create_app(project: Project, guard: Guard, read_only: bool = False) -> Flask
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_REQUEST
     watch = _Watch(project)
     views = Views(watch.reader, can_edit=not read_only)
-    _protect(app, guard)
-    _assets(app)
+    protect(app, guard, "relion4plugin monitor")
+    _refusals(app)
+    add_assets(app, style_sheet(), "monitor.js", script())
     _pages(app, watch, views, guard)
     _data(app, project, watch)
     _changes(app, project, watch, guard, read_only)
     return app
 
 
-def _protect(app: Flask, guard: Guard) -> None:
-    @app.before_request
-    def admit() -> Response | tuple[str, int] | None:
-        if not guard.host_is_known(request.host):
-            return plain_page("Unknown name", "This server is not known by the name in the address."), 421
-        token = request.args.get("token")
-        if token is not None and request.method == "GET" and guard.token_is_right(token):
-            # The page goes on by itself: then the cookie also comes along where the link stood in another page.
-            return guard.admit(Response(plain_page("Monitor", "One moment.", forward=request.path)))
-        if not guard.knows(request):
-            return plain_page("No access", "Open the address that relion4plugin monitor has printed; it holds the token."), 403
-        return None
-
-    @app.after_request
-    def harden(response: Response) -> Response:
-        response.headers.update(HEADERS)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
-
+def _refusals(app: Flask) -> None:
     @app.errorhandler(UserError)
     def refuse(error: UserError) -> tuple[Response, int] | tuple[str, int]:
         if request.method == "POST" or request.path.startswith(("/parts/", "/log/", "/api/")):
             return jsonify(text=str(error)), 404 if request.method == "GET" else 409
         return plain_page("Not here", str(error)), 404
-
-    @app.errorhandler(HTTPException)
-    def explain(error: HTTPException) -> tuple[str, int]:
-        return plain_page(error.name, error.description or ""), error.code or 500
-
-
-def _assets(app: Flask) -> None:
-    @app.get("/assets/style.css")
-    def style() -> Response:
-        return _lasting(Response(style_sheet(), mimetype="text/css"))
-
-    @app.get("/assets/monitor.js")
-    def code() -> Response:
-        return _lasting(Response(script(), mimetype="text/javascript"))
-
-    @app.get("/assets/icon.png")
-    def picture() -> Response:
-        return _lasting(Response(icon(), mimetype="image/png"))
-
-
-def _lasting(response: Response) -> Response:
-    response.headers["Cache-Control"] = "private, max-age=86400, immutable"
-    return response
 
 
 def _pages(app: Flask, watch: _Watch, views: Views, guard: Guard) -> None:
@@ -192,7 +153,7 @@ def _data(app: Flask, project: Project, watch: _Watch) -> None:
         found = strip_of(project.root, status.job(f"{folder}/{job}").name, status.pipeline, watch.reader.cache)
         if found is None:
             raise UserError(f"{folder}/{job} has no class averages")
-        return _lasting(Response(strip_png(found), mimetype="image/png"))
+        return lasting(Response(strip_png(found), mimetype="image/png"))
 
     @app.get("/api/status")
     def status() -> Response:

@@ -1,4 +1,4 @@
-"""Who may use the page: a token, a cookie, a header on every change, and only names of this machine."""
+"""Who may use the pages: a token, a cookie, a secret with every change, and only names of this machine."""
 
 import hmac
 import ipaddress
@@ -11,21 +11,8 @@ from flask import Request, Response
 
 from relion4plugin.errors import UserError
 
-CSRF_HEADER = "X-Monitor-Token"
+CSRF_HEADER, CSRF_FIELD = "X-Monitor-Token", "csrf"
 _SHORTEST_TOKEN = 16
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,7 @@ class Guard:
     names: frozenset[str]
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    cookie: str = field(default_factory=lambda: f"relion4plugin_monitor_{secrets.token_hex(4)}")
+    cookie: str = field(default_factory=lambda: f"relion4plugin_{secrets.token_hex(4)}")
 
     def host_is_known(self, host: str) -> bool:
         """Tell whether a Host header names this machine; any port, because tunnels change it."""
@@ -56,11 +43,12 @@ class Guard:
         return hmac.compare_digest(request.cookies.get(self.cookie, "").encode(), self.session.encode())
 
     def may_change(self, request: Request) -> bool:
-        """Tell whether a request was sent by our own script."""
+        """Tell whether a request was sent by a script or a form of our own pages."""
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             return False
-        return hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), self.csrf.encode())
+        given = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")
+        return hmac.compare_digest(given.encode(), self.csrf.encode())
 
     def admit(self, response: Response) -> Response:
         """Give the cookie."""

@@ -1,0 +1,208 @@
+"""Import of movies and micrographs: only complete files, old rows first, new ones in the order of their names."""
+
+import glob
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from relion4plugin.errors import UserError
+from relion4plugin.files.movies import MovieHeader
+from relion4plugin.files.star import write_star
+from relion4plugin.jobs.import_movies_check import check_gain, check_suffix, header_remarks, read_image_header, suffix_remarks
+from relion4plugin.jobs.import_movies_star import (
+    ImportedImages,
+    check_groups,
+    image_label,
+    read_imported,
+    with_group,
+    write_imported,
+)
+from relion4plugin.jobs.import_parameters import ImportParameters, raw_name
+from relion4plugin.jobs.map_jobs import prepare_map_output
+from relion4plugin.jobs.one_by_one import Write, treat, write_set_aside
+from relion4plugin.progress import Progress
+
+WAITING = "waiting.star"
+_BYTES_PER_IMAGE = 200
+
+
+@dataclass(frozen=True)
+class RawImport:
+    """The STAR file, its number of images, how many are new, wait for the next execution and were set aside, and what may surprise."""
+
+    star: Path
+    n_images: int
+    n_new: int
+    n_waiting: int
+    n_set_aside: int
+    remarks: tuple[str, ...]
+
+
+@dataclass
+class _Sorted:
+    """New files: those to read, those that may still be written, and reasons against the others by name."""
+
+    ready: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def import_raw(parameters: ImportParameters, out_dir: Path, progress: Progress, is_continue: bool, overwrite: bool) -> RawImport:
+    """Import movies or micrographs (see `import_job.run` for the arguments).
+
+    Raises
+    ------
+    UserError
+        If the folder does not exist, no file can be used, optics groups contradict each other, or the disk is full.
+    """
+    p, star = parameters, out_dir / raw_name(parameters.is_multiframe)
+    imported = read_imported(star, p.is_multiframe) if is_continue else ImportedImages(pd.DataFrame(), (), ())
+    optics, group = with_group(imported.optics, p, star)
+    names = matching_files(p.fn_in_raw)
+    if not names:
+        _check_folder(p.fn_in_raw)
+    check_groups(imported, names, group)
+    found = _sort_new(names, imported.names, p.settle_seconds)
+    headers, failed = _read_headers(p, found.ready, progress)
+    found.refused.update(failed)
+    accepted = [name for name in found.ready if name not in failed]
+    if found.refused and not accepted and not imported.names and not found.waiting:
+        raise UserError(f"none of {len(found.refused)} files can be imported; first: {next(iter(found.refused.values()))}")
+    remarks = _remarks(p, found, accepted, imported, headers)
+    prepare_map_output(out_dir, [] if is_continue else [star.name], _BYTES_PER_IMAGE * len(names), overwrite)
+    all_names = (*imported.names, *accepted)
+    groups = (*imported.groups, *[group] * len(accepted))
+    write_imported(star, ImportedImages(optics, all_names, groups), p.is_multiframe)
+    _write_lists(out_dir, p.is_multiframe, found)
+    return RawImport(star, len(all_names), len(accepted), len(found.waiting), len(found.refused), remarks)
+
+
+def matching_files(pattern: str) -> list[str]:
+    """Return what matches a pattern, sorted by character codes as the shell does without a language."""
+    return sorted(glob.glob(pattern))
+
+
+def _check_folder(pattern: str) -> None:
+    """Check that files may still come: the folder of a session is empty at first, but a mistyped one does not exist."""
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    folder = Path(*parts[:fixed])
+    if not folder.is_dir():
+        raise UserError(f"no file matches fn_in_raw '{pattern}': there is no folder {folder.absolute()}; correct the pattern or link it")
+
+
+def _sort_new(names: Sequence[str], known: Sequence[str], settle_seconds: float) -> _Sorted:
+    """Look at names, sizes and times of new files only."""
+    found = _Sorted()
+    new = list(_new_files(names, set(known), found))
+    # Where the clock of the file server is ahead, ages are counted from its newest file.
+    now = max([time.time(), *(status.st_mtime for _, status in new)])
+    outputs = {_output(name): name for name in known}
+    places = _places(known) if any(status.st_nlink > 1 or os.path.islink(name) for name, status in new) else {}
+    for name, status in new:
+        same_file = places.setdefault((status.st_dev, status.st_ino), name)
+        same_output = outputs.setdefault(_output(name), name)
+        if same_file != name:
+            found.refused[name] = f"{name} is the same file as {same_file}; import it once"
+        elif same_output != name:
+            found.refused[name] = f"{name} and {same_output} differ only in their suffix, so their results would mix; rename one of them"
+        elif now - status.st_mtime < settle_seconds:
+            found.waiting.append(name)
+        elif status.st_size == 0:
+            found.refused[name] = f"{name}: the file is empty; copy it again"
+        else:
+            found.ready.append(name)
+    return found
+
+
+def _new_files(names: Sequence[str], old: set[str], found: _Sorted) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield new files with their status; refuse names that cannot be imported."""
+    for name in names:
+        if name in old or os.path.isdir(name):
+            continue
+        try:
+            check_suffix(name)
+            status = os.stat(name)
+        except UserError as error:
+            found.refused[name] = str(error)
+        except OSError as error:
+            found.refused[name] = f"{name}: cannot be found ({error.strerror}); it is a link to a file that is not there"
+        else:
+            yield name, status
+
+
+def _places(names: Sequence[str]) -> dict[tuple[int, int], str]:
+    """Return which files names stand for; those that are gone are left out."""
+    places: dict[tuple[int, int], str] = {}
+    for name in names:
+        with suppress(OSError):
+            status = os.stat(name)
+            places.setdefault((status.st_dev, status.st_ino), name)
+    return places
+
+
+def _output(name: str) -> str:
+    """Return what names of results are made of."""
+    return os.path.splitext(name)[0]
+
+
+def _read_headers(p: ImportParameters, names: Sequence[str], progress: Progress) -> tuple[list[MovieHeader], dict[str, str]]:
+    """Return the headers of the good files, and the reasons against the others by name."""
+    headers: list[MovieHeader] = []
+    if not p.check_files:
+        return headers, {}
+
+    def compute(item: int) -> Write:
+        header = read_image_header(names[item], p.is_multiframe)
+        return lambda: headers.append(header)
+
+    treated = treat(range(len(names)), compute, progress, "Check files", p.nr_threads)
+    return headers, {names[item]: reason for item, reason in treated.failed.items()}
+
+
+def _remarks(
+    p: ImportParameters, found: _Sorted, accepted: list[str], imported: ImportedImages, headers: list[MovieHeader]
+) -> tuple[str, ...]:
+    """Return what may surprise; the gain reference is checked against the first file that can be read."""
+    remarks: list[str] = []
+    if not (imported.names or accepted or found.waiting):
+        remarks.append(f"no file matches fn_in_raw '{p.fn_in_raw}' yet; is the pattern right?")
+    first = _first_known(p, imported)
+    compared = [*([first] if first is not None else []), *headers]
+    if headers:
+        remarks += [*header_remarks(compared, p.angpix), *suffix_remarks(accepted)]
+    if p.fn_gain_ref:
+        gain_for = compared[0] if compared else read_image_header(accepted[0], p.is_multiframe) if accepted else None
+        remarks += check_gain(p.fn_gain_ref, gain_for) if gain_for is not None else []
+    if found.refused:
+        remarks.append(f"{len(found.refused)} files set aside, listed in set_aside.star; first: {next(iter(found.refused.values()))}")
+    if found.waiting:
+        remarks.append(
+            f"{len(found.waiting)} files changed less than {p.settle_seconds:g} s ago and wait for the next execution, "
+            f"listed in {WAITING}; first: {found.waiting[0]}"
+        )
+    return tuple(remarks)
+
+
+def _first_known(p: ImportParameters, imported: ImportedImages) -> MovieHeader | None:
+    """Return the header of the first image of an earlier execution, to compare new ones with; None where it is gone."""
+    if not p.check_files or not imported.names:
+        return None
+    try:
+        return read_image_header(imported.names[0], p.is_multiframe)
+    except UserError:
+        return None
+
+
+def _write_lists(out_dir: Path, is_multiframe: bool, found: _Sorted) -> None:
+    label = image_label(is_multiframe)
+    write_set_aside(out_dir, label, list(found.refused), list(found.refused.values()))
+    if found.waiting:
+        write_star(out_dir / WAITING, {"waiting": pd.DataFrame({label: found.waiting})})
+    else:
+        (out_dir / WAITING).unlink(missing_ok=True)
