@@ -325,11 +325,14 @@ def test_all_are_visited_once_more_when_nothing_arrives_any_more(arrive):
 
 @pytest.mark.parametrize("n_extracted", [1500, 2100])
 def test_it_ends_when_all_is_done(play, micrographs, n_extracted):
-    """Also where there never are enough particles."""
+    """Also where there never are enough particles; never before prep has ended."""
     made = {**PROC_JOBS, "extract": ("particles.star", "particles", n_extracted)}
     proc = play("proc-log", made, ctffind_mics=micrographs, end_when_idle=True)
+    proc.until("WAIT", 20)
+    assert proc.trace[-1] == "CHECK_prep"
+    proc.world.file("Schemes/prep/RELION_JOB_EXIT_SUCCESS")
     with pytest.raises(Ended):
-        proc.until("WAIT", 20)
+        proc.until("WAIT")
     assert proc.trace[-1] == "EXIT_idle"
     assert ("refine3d" in proc.trace) == (n_extracted > 2000)
 

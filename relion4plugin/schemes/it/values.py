@@ -52,6 +52,8 @@ def key_values(options: ItOptions) -> dict[str, str]:
     values = _plain_values(options)
     values["prep__motioncorr__bin_factor"] = "2" if options.super_resolution else "1"
     values["proc__iniref"] = options.iniref or NOT_GIVEN
+    if not options.do_prep and options.ctffind_mics:
+        values["proc__prep_end"] = options.ctffind_mics  # nothing else has to end before
     values |= _size_values(options) | _picking_values(options) | _machine_values(options)
     wanted = {"prep": options.do_prep, "proc": options.do_proc}
     return {key: value for key, value in values.items() if wanted[key.split(SEPARATOR)[0]]}

@@ -6,6 +6,7 @@ in docs/schemes.md.
 
 from collections.abc import Callable
 
+from relion4plugin.jobs.markers import SUCCESS
 from relion4plugin.schemes.library.prep import PREP
 from relion4plugin.schemes.library.template import Draft, SchemeTemplate
 from relion4plugin.schemes.model import NEW
@@ -47,20 +48,15 @@ def _add_variables(draft: Draft) -> None:
     draft.floats |= {"min_nr_parts_2d": 2000, "growth_2d": 1.2}
     draft.floats |= {"current_nr_parts": 0, "nr_refined": 0, "nr_needed_3d": 0, "min_nr_parts_3d": 5000, "growth_3d": 1.5}
     draft.bools |= {"has_ctffind": False, "has_larger_nr_mics": False, "has_gpu": False, "do_3d": False, "has_iniref": False}
-    draft.bools |= {
-        "enough_2d": False,
-        "has_grown": False,
-        "has_unfinished": False,
-        "is_idle": False,
-        "end_when_idle": False,
-        "ends": False,
-    }
+    draft.bools |= {"enough_2d": False, "has_grown": False, "has_unfinished": False}
+    draft.bools |= {"is_idle": False, "end_when_idle": False, "ends": False, "prep_ended": False}
     draft.bools |= {"has_grown_3d": False, "has_more_3d": False, "is_final_3d": False}
     draft.strings |= {
         "particles": "particles",
         "micrographs": "micrographs",
         "comma": ",",
         "ctffind_mics": f"Schemes/{PREP}/ctffind/micrographs_ctf.star",
+        "prep_end": f"Schemes/{PREP}/{SUCCESS}",
         "selected_mics": draft.file("select_mics", "micrographs.star"),
         "extracted_parts": draft.file("extract", "particles.star"),
         "optimiser_pattern": draft.file("class2d", "run_it*_optimiser.star"),
@@ -175,7 +171,9 @@ def _add_extraction(draft: Draft) -> None:
     draft.fork("CHECK_idle", "is_idle", if_true="CHECK_unfinished", if_false="SET_needed")
     draft.fork("CHECK_unfinished", "has_unfinished", if_true="class2d", if_false="CHECK_end")
     draft.path("LOOK_idle", "CHECK_end")
-    draft.fork("CHECK_end", "ends", if_true="EXIT_idle", if_false="WAIT")
+    draft.operator("CHECK_prep", "bool=file_exists", "prep_ended", "prep_end")
+    draft.fork("CHECK_end", "ends", if_true="CHECK_prep", if_false="WAIT")
+    draft.fork("CHECK_prep", "prep_ended", if_true="EXIT_idle", if_false="WAIT")
     draft.path("SET_needed", "CHECK_grown")
     draft.fork("CHECK_grown", "has_grown", if_true="class2d", if_false="WAIT")
 
