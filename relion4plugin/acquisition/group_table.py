@@ -10,17 +10,10 @@ from relion4plugin.acquisition.settings import FOLDER
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_write_text
 from relion4plugin.files.star_text import loop, tables_text
-from relion4plugin.jobs.parameters import fields_of
-from relion4plugin.jobs.relion.import_ import ImportOptions
 
 NAME = "movie_groups.star"
 OPTION = "optics_groups_file"
 _BLOCK, _LABELS = "movie_groups", ("rlnMicrographMovieName", "rlnOpticsGroupName")
-
-
-def import_takes_groups() -> bool:
-    """Tell whether the import job reads such a table."""
-    return OPTION in {item.name for item in fields_of(ImportOptions)}
 
 
 def group_text(groups: Mapping[str, str], root: Path, pattern: str) -> str:

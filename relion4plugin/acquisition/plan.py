@@ -8,7 +8,7 @@ from typing import Any
 from relion4plugin.acquisition.changes import Change, scheme_changes, workflow_changes
 from relion4plugin.acquisition.fill_scipion import fill_workflow, read_workflow
 from relion4plugin.acquisition.gain_rule import choose_gain
-from relion4plugin.acquisition.group_table import NAME, OPTION, import_takes_groups
+from relion4plugin.acquisition.group_table import NAME, OPTION
 from relion4plugin.acquisition.launch_findings import disk_findings, findings_of
 from relion4plugin.acquisition.merge import merge
 from relion4plugin.acquisition.mtf_rule import choose_mtf
@@ -127,7 +127,7 @@ def make_launch_plan(facts: SessionFacts, preset: Preset, user: UserValues, targ
 
 def uses_groups(facts: SessionFacts) -> bool:
     """Tell whether the import gets a table of optics groups."""
-    return len(set(facts.groups.values())) > _MANY and import_takes_groups()
+    return len(set(facts.groups.values())) > _MANY
 
 
 def errors_of(plan: LaunchPlan, accepted: Iterable[str] = ()) -> list[Finding]:

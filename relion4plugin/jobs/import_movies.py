@@ -3,7 +3,7 @@
 import glob
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +14,8 @@ from relion4plugin.errors import UserError
 from relion4plugin.files.movies import MovieHeader
 from relion4plugin.files.star import write_star
 from relion4plugin.jobs.import_movies_check import check_gain, check_suffix, header_remarks, read_image_header, suffix_remarks
-from relion4plugin.jobs.import_movies_star import (
-    ImportedImages,
-    check_groups,
-    image_label,
-    read_imported,
-    with_group,
-    write_imported,
-)
+from relion4plugin.jobs.import_movies_groups import read_groups, unlisted, with_groups
+from relion4plugin.jobs.import_movies_star import ImportedImages, image_label, read_imported, write_imported
 from relion4plugin.jobs.import_parameters import ImportParameters, raw_name
 from relion4plugin.jobs.map_jobs import prepare_map_output
 from relion4plugin.jobs.one_by_one import Write, treat, write_set_aside
@@ -62,12 +56,11 @@ def import_raw(parameters: ImportParameters, out_dir: Path, progress: Progress, 
     """
     p, star = parameters, out_dir / raw_name(parameters.is_multiframe)
     imported = read_imported(star, p.is_multiframe) if is_continue else ImportedImages(pd.DataFrame(), (), ())
-    optics, group = with_group(imported.optics, p, star)
-    names = matching_files(p.fn_in_raw)
+    names, groups = matching_files(p.fn_in_raw), read_groups(p.optics_groups_file)
     if not names:
         _check_folder(p.fn_in_raw)
-    check_groups(imported, names, group)
-    found = _sort_new(names, imported.names, p.settle_seconds)
+    with_groups(imported, names, (), p, groups, star)  # mistakes are told before files are read
+    found = _sort_new(names, imported.names, p.settle_seconds, groups)
     headers, failed = _read_headers(p, found.ready, progress)
     found.refused.update(failed)
     accepted = [name for name in found.ready if name not in failed]
@@ -75,11 +68,10 @@ def import_raw(parameters: ImportParameters, out_dir: Path, progress: Progress, 
         raise UserError(f"none of {len(found.refused)} files can be imported; first: {next(iter(found.refused.values()))}")
     remarks = _remarks(p, found, accepted, imported, headers)
     prepare_map_output(out_dir, [] if is_continue else [star.name], _BYTES_PER_IMAGE * len(names), overwrite)
-    all_names = (*imported.names, *accepted)
-    groups = (*imported.groups, *[group] * len(accepted))
-    write_imported(star, ImportedImages(optics, all_names, groups), p.is_multiframe)
+    everything = with_groups(imported, names, accepted, p, groups, star)
+    write_imported(star, everything, p.is_multiframe)
     _write_lists(out_dir, p.is_multiframe, found)
-    return RawImport(star, len(all_names), len(accepted), len(found.waiting), len(found.refused), remarks)
+    return RawImport(star, len(everything.names), len(accepted), len(found.waiting), len(found.refused), remarks)
 
 
 def matching_files(pattern: str) -> list[str]:
@@ -96,12 +88,13 @@ def _check_folder(pattern: str) -> None:
         raise UserError(f"no file matches fn_in_raw '{pattern}': there is no folder {folder.absolute()}; correct the pattern or link it")
 
 
-def _sort_new(names: Sequence[str], known: Sequence[str], settle_seconds: float) -> _Sorted:
+def _sort_new(names: Sequence[str], known: Sequence[str], settle_seconds: float, groups: Mapping[str, str] | None) -> _Sorted:
     """Look at names, sizes and times of new files only."""
     found = _Sorted()
     new = list(_new_files(names, set(known), found))
     # Where the clock of the file server is ahead, ages are counted from its newest file.
     now = max([time.time(), *(status.st_mtime for _, status in new)])
+    unknown = set(unlisted({name: now - status.st_mtime for name, status in new}, groups))
     outputs = {_output(name): name for name in known}
     places = _places(known) if any(status.st_nlink > 1 or os.path.islink(name) for name, status in new) else {}
     for name, status in new:
@@ -111,7 +104,7 @@ def _sort_new(names: Sequence[str], known: Sequence[str], settle_seconds: float)
             found.refused[name] = f"{name} is the same file as {same_file}; import it once"
         elif same_output != name:
             found.refused[name] = f"{name} and {same_output} differ only in their suffix, so their results would mix; rename one of them"
-        elif now - status.st_mtime < settle_seconds:
+        elif now - status.st_mtime < settle_seconds or name in unknown:
             found.waiting.append(name)
         elif status.st_size == 0:
             found.refused[name] = f"{name}: the file is empty; copy it again"
@@ -183,10 +176,14 @@ def _remarks(
         remarks.append(f"{len(found.refused)} files set aside, listed in set_aside.star; first: {next(iter(found.refused.values()))}")
     if found.waiting:
         remarks.append(
-            f"{len(found.waiting)} files changed less than {p.settle_seconds:g} s ago and wait for the next execution, "
+            f"{len(found.waiting)} files changed less than {p.settle_seconds:g} s ago{_or_unlisted(p)} and wait for the next execution, "
             f"listed in {WAITING}; first: {found.waiting[0]}"
         )
     return tuple(remarks)
+
+
+def _or_unlisted(p: ImportParameters) -> str:
+    return f", or are not in {p.optics_groups_file} yet," if p.optics_groups_file else ""
 
 
 def _first_known(p: ImportParameters, imported: ImportedImages) -> MovieHeader | None:

@@ -56,6 +56,10 @@ class ImportParameters:
         0.0, label="Beam tilt in y", section=_OPTICS, unit="mrad", option="--beamtilt_y",
         help="Known tilt of the beam; 0 if it is not known.",
     )
+    optics_groups_file: str = parameter(
+        "", label="Table of optics groups", section=_OPTICS, pattern="*.star", relion=False,
+        help="STAR file with the optics group of each movie, as `mdcatch` writes it while movies arrive; others get the name above.",
+    )
     settle_seconds: float = parameter(
         30.0, label="Age of files", section=_CHECKS, unit="s", minimum=0.0, relion=False,
         help="Files changed less than so long ago may still be written: they wait for the next execution. 0 takes every file at once.",
