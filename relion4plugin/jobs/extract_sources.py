@@ -114,8 +114,10 @@ def optics_of_boxes(optics: pd.DataFrame, scale: float, size: int) -> pd.DataFra
     size
         Side of the new images, px.
     """
-    sizes = {"rlnImagePixelSize": pd.to_numeric(optics[_PIXEL]).astype(np.float64) * scale, "rlnImageSize": size}
-    return optics.drop(columns=_PIXEL).assign(**sizes, rlnImageDimensionality=2, rlnCtfDataAreCtfPremultiplied=0)
+    pixel_size = pd.to_numeric(optics[_PIXEL]).astype(np.float64) * scale
+    return optics.drop(columns=_PIXEL).assign(
+        rlnImagePixelSize=pixel_size, rlnImageSize=size, rlnImageDimensionality=2, rlnCtfDataAreCtfPremultiplied=0
+    )
 
 
 class Picks:
