@@ -46,21 +46,21 @@ def draw_overlay(
     grey = smooth(small.image, max(0.5, _DETAIL / small.pixel_size / 4))
     middle, spread = centre_and_spread(grey)
     levels = np.clip(128 + _CONTRAST * (grey - middle) / (spread or 1.0), 0, 255).astype(np.uint8)
-    picture = Image.fromarray(levels).convert("RGB")
+    height, length = (round(zoom * n) for n in image.shape)
+    picture = Image.fromarray(levels).resize((length, height), Image.Resampling.BILINEAR).convert("RGB")
     pencil = ImageDraw.Draw(picture)
 
     def circle(x: float, y: float, across: float, colour: tuple[int, int, int], line: int = 2) -> None:
-        y, x = y / small.scale[0], x / small.scale[1]
-        radius = across / 2
+        y, x, radius = zoom * y, zoom * x, across / 2
         pencil.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=line)
 
     pairs = None if truth is None else matches(picks.centres, truth.centres, diameter / 2 / pixel_size)
     if truth is not None and pairs is not None:
         matched = np.isin(np.arange(len(truth)), pairs)
         for x, y, hit in zip(truth.x, truth.y, matched, strict=True):
-            circle(x, y, 4.0 if hit else diameter / small.pixel_size, _TRUE)
+            circle(x, y, 4.0 if hit else diameter * zoom / pixel_size, _TRUE)
     for i, (x, y, own) in enumerate(zip(picks.x, picks.y, picks.diameter, strict=True)):
-        circle(x, y, (own or diameter) / small.pixel_size, _PICK if pairs is None or pairs[i] >= 0 else _WRONG)
+        circle(x, y, (own or diameter) * zoom / pixel_size, _PICK if pairs is None or pairs[i] >= 0 else _WRONG)
     return np.asarray(picture)
 
 

@@ -37,7 +37,7 @@ def threshold(scores: np.ndarray, noise_is_known: bool = True) -> float:
     if between >= _TWO_GROUPS or not noise_is_known:
         return max(cut, _LEAST)
     middle = float(np.median(scores))
-    return _FLOOR if middle < _CROWDED else max(_LEAST, _CROWDED_PART * middle)
+    return max(_FLOOR, cut) if middle < _CROWDED else max(_LEAST, _CROWDED_PART * middle)
 
 
 def _without_strong_group(ordered: np.ndarray) -> np.ndarray:
@@ -50,8 +50,8 @@ def _without_strong_group(ordered: np.ndarray) -> np.ndarray:
         if len(weak) < _FEW:
             break
         lower, between = _best_cut(np.minimum(weak, np.quantile(weak, _BULK)))
-        particles = int(np.count_nonzero(weak >= lower))
-        if between < _TWO_GROUPS or len(ordered) - len(weak) > _STRONG_PART * (particles + len(ordered) - len(weak)):
+        n_strong, n_middle = len(ordered) - len(weak), int(np.count_nonzero(weak >= lower))
+        if between < _TWO_GROUPS or lower < _CROWDED or n_strong > _STRONG_PART * (n_middle + n_strong):
             break
         ordered = weak
     return ordered

@@ -32,7 +32,7 @@ def test_picks_come_back_in_px_of_the_micrograph(tmp_path, rng):
         assert abs(picks.y[0] - y) < 6 and abs(picks.x[0] - x) < 6  # two px of what Topaz sees
     words = (tmp_path / "words.txt").read_text().splitlines()
     assert words[0].startswith("normalize --device -1 --destdir ")
-    assert words[1].startswith("extract --device -1 --radius 18 --threshold -6 --num-threads 1 --output ")
+    assert words[1].startswith("extract --device -1 --radius 19 --threshold -6 --num-threads 1 --output ")
     assert " --num-workers 0 " in words[1] and " --model " not in words[1]
 
 
