@@ -259,3 +259,9 @@ def test_other_damaged_files(tmp_path, name, content, message):
 def test_a_setting_of_another_form(word):
     with pytest.raises(UserError, match="is no setting"):
         with_keys(Choices(), [word])
+
+
+def test_a_score_that_is_given_counts():
+    assert values.key_values(options())["proc__select_parts__select_by"] == "calibrated"
+    found = values.key_values(options(rank_threshold=0.3))
+    assert (found["proc__select_parts__select_by"], found["proc__select_parts__rank_threshold"]) == ("score", "0.3")

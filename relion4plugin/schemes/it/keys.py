@@ -43,6 +43,7 @@ PLAIN_KEYS: Mapping[str, tuple[str, ...]] = {
     "min_nr_parts_2d": ("proc__min_nr_parts_2d",),
     "growth_2d": ("proc__growth_2d",),
     "growth_3d": ("proc__growth_3d",),
+    "select_by": ("proc__select_parts__select_by",),
     "rank_threshold": ("proc__select_parts__rank_threshold",),
     "min_nr_parts_3d": ("proc__min_nr_parts_3d",),
     "iniref": ("proc__iniref",),

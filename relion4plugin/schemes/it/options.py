@@ -119,6 +119,10 @@ class ItOptions:
         1.5, label="Growth for 3D", section=_SELECT, minimum=1.0, advanced=True,
         help="A map is made again when there are so many times the selected particles of the last one.",
     )
+    select_by: str = parameter(
+        "calibrated", label="Select classes by", section=_SELECT, choices=("calibrated", "score"),
+        help="calibrated: a threshold made for each classification from its scores; score: the least class score below.",
+    )
     rank_threshold: float = parameter(
         0.15, label="Least class score", section=_SELECT, minimum=0.0, maximum=1.0, help="Classes with lower scores are left out.",
     )

@@ -54,6 +54,8 @@ def key_values(options: ItOptions) -> dict[str, str]:
     values["proc__iniref"] = options.iniref or NOT_GIVEN
     if not options.do_prep and options.ctffind_mics:
         values["proc__prep_end"] = options.ctffind_mics  # nothing else has to end before
+    if options.rank_threshold != ItOptions.rank_threshold:
+        values["proc__select_parts__select_by"] = "score"  # a threshold that is given counts
     values |= _size_values(options) | _picking_values(options) | _machine_values(options)
     wanted = {"prep": options.do_prep, "proc": options.do_proc}
     return {key: value for key, value in values.items() if wanted[key.split(SEPARATOR)[0]]}

@@ -203,7 +203,13 @@ def _add_2d(draft: Draft) -> None:
     draft.job(
         "select_parts",
         "relion.select",
-        {"fn_model": "$$class2d_optimiser", "do_class_ranker": "Yes", "rank_threshold": _RANK_THRESHOLD, "do_recenter": "No"},
+        {
+            "fn_model": "$$class2d_optimiser",
+            "do_class_ranker": "Yes",
+            "rank_threshold": _RANK_THRESHOLD,
+            "do_recenter": "No",
+            "select_by": "calibrated",
+        },
         NEW,
     )
     draft.operator("FIND_optimisers", "string=glob", "optimisers", "optimiser_pattern")
