@@ -14,9 +14,10 @@ import argparse
 import json
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from relion4plugin.cli.following import wait_for
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.parameters import add_arguments, from_arguments
 from relion4plugin.schemes.findings import Severity
@@ -45,6 +46,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     ending = parser.add_mutually_exclusive_group()
     ending.add_argument("--dry-run", action="store_true", help="write nothing; print values and commands")
     ending.add_argument("--onlysave", action="store_true", help="write and check the schemes, but do not run them")
+    parser.add_argument("--wait", action="store_true", help="stay until the schemes have ended, and tell what they do; Ctrl-C stops them")
     parser.add_argument("--json", action="store_true", help="print the outcome for a program")
     add_arguments(parser, ItOptions)
 
@@ -79,7 +81,14 @@ def main(args: argparse.Namespace) -> int:
         return _finish(args, outcome, _summary(project, plan))
     runners = start_runners(project, list(plan.schemes))
     outcome["runners"] = {runner.scheme: runner.pid for runner in runners}
-    return _finish(args, outcome, [f"{runner.scheme} runs as process {runner.pid}, log {runner.log}" for runner in runners])
+    lines = [f"{runner.scheme} runs as process {runner.pid}, log {runner.log}" for runner in runners]
+    if not args.wait:
+        return _finish(args, outcome, lines)
+    print("\n".join(lines), file=sys.stderr)
+    ends, code = wait_for(project, list(plan.schemes))
+    outcome["ends"] = {name: asdict(end) for name, end in ends.items()}
+    _finish(args, outcome, [f"{name} {end.outcome}: {end.reason}" for name, end in ends.items()])
+    return code
 
 
 def _finish(args: argparse.Namespace, outcome: dict[str, object], lines: list[str]) -> int:

@@ -23,9 +23,11 @@ from relion4plugin.acquisition.preset_schema import PIPELINES
 from relion4plugin.acquisition.session_reading import facts_of, read_session
 from relion4plugin.acquisition.target import target_for
 from relion4plugin.acquisition.user_values import user_values
+from relion4plugin.cli.following import wait_for
 from relion4plugin.cli.mdcatch_common import add_preset_args, add_session_args, finding_lines, presets_of, show
 from relion4plugin.cli.progress import terminal_progress
 from relion4plugin.errors import UserError
+from relion4plugin.schemes.project import open_project
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     add_plan_args(parser)
     parser.add_argument("--again", action="store_true", help="launch into a new project although the session was launched before")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+    parser.add_argument("--wait", action="store_true", help="stay until the schemes have ended, and tell what they do; Ctrl-C stops them")
 
 
 def add_plan_args(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +73,8 @@ def main(args: argparse.Namespace) -> int:
     outcome |= {"project": str(done.project), "record": str(done.record), "runners": {r.scheme: r.pid for r in done.runners}}
     ends = [f"{runner.scheme} runs as process {runner.pid}, log {runner.log}" for runner in done.runners]
     show(args, outcome, [*finding_lines(plan.findings), *ends, f"project {done.project}", f"record {done.record}"])
+    if args.wait and done.runners:
+        return wait_for(open_project(done.project), [runner.scheme for runner in done.runners])[1]
     return 0
 
 
