@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 GPU_PYTHON ?= python3
 
-.PHONY: help venv demo test lint docs gpu-test bench clean
+.PHONY: help venv demo demo-quick test lint docs gpu-test bench clean
 
 help:
-	@echo "make demo | test | lint | docs | gpu-test | bench | venv | clean"
+	@echo "make demo | demo-quick | test | lint | docs | gpu-test | bench | venv | clean"
 
 venv: $(STAMP)
 
@@ -37,6 +37,9 @@ $(STAMP): setup.py constraints.txt
 
 demo: venv
 	$(BIN)/relion4plugin demo --o demo
+
+demo-quick: venv
+	$(BIN)/relion4plugin demo --o demo --quick
 
 test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q
