@@ -47,6 +47,7 @@ setup(
         NAME: ["protocols.conf", "*.png"],
         f"{NAME}.ranker": ["*.safetensors"],
         f"{NAME}.web.monitor": ["static/*"],
+        f"{NAME}.web.mdcatch": ["static/*"],
         f"{NAME}.templates": ["*", "acquisition/*", "presets/*", "schemes/*/*", "schemes/*/*/*"],
         f"{NAME}.tests": ["data/*"],
     },

@@ -23,6 +23,7 @@ COMMANDS = {
     "ctf": ("ctf", "estimate defocus and astigmatism of micrographs"),
     "select": ("select", "select micrographs or particles by values, statistics, subsets or distance"),
     "pick": ("pick", "find particles by a Laplacian of Gaussian or by Topaz"),
+    "cryolo": ("cryolo", "find particles by crYOLO, also as an external job of RELION"),
     "extract": ("extract", "cut particles out of micrographs"),
     "class2d": ("class2d", "2D classification by VDAM or EM"),
     "rank": ("rank", "score 2D classes and select the good ones"),
@@ -46,6 +47,7 @@ COMMANDS = {
     "mdcatch fill": ("mdcatch_fill", "fill schemes or a Scipion workflow from a session"),
     "mdcatch launch": ("mdcatch_launch", "start on-the-fly processing of a session"),
     "mdcatch watch": ("mdcatch_watch", "start it for each new session by itself"),
+    "mdcatch gui": ("mdcatch_gui", "find, check and launch a session in the browser"),
     "monitor": ("monitor", "show a project at work in the browser"),
     "reference": ("reference", "write the reference pages of all options"),
 }

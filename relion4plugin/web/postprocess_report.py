@@ -55,20 +55,44 @@ def write_report(star: Path, volume: Path, remarks: Sequence[str] = ()) -> Path:
     UserError
         If the STAR file is not that of a post-processing.
     """
-    blocks = read_star(star)
-    general, fsc, guinier = (blocks.get(name) for name in ("general", "fsc", "guinier"))
-    if not isinstance(general, dict) or not isinstance(fsc, pd.DataFrame) or "rlnFinalResolution" not in general:
-        raise UserError(f"{star}: no data_general and data_fsc: expected the postprocess.star of a post-processing")
     body = [
         f"<header><h1>Post-processing</h1><p>{escape(str(star.parent))}</p></header>",
-        f'<dl class="figures">{"".join(_figures(general))}</dl>',
-        *(note(text, warning=True) for text in remarks),
-        f'<h2>Curves</h2><div class="charts">{_fsc_card(fsc, general)}{_guinier_card(guinier)}</div>',
-        f'<h2>Central slices</h2><ul class="gallery">{_slices(volume)}</ul>',
+        result_section(star, volume, [note(text, warning=True) for text in remarks]),
     ]
     path = star.with_name("report.html")
     atomic_write_text(path, document(f"Post-processing {star.parent.name}", "\n".join(body)))
     return path
+
+
+def result_section(star: Path, volume: Path | None, notes: Sequence[str] = ()) -> str:
+    """Return figures, curves and slices as HTML.
+
+    Parameters
+    ----------
+    star : Path
+        postprocess.star.
+    volume : Path, optional
+        The processed map; its slices are left out without it.
+    notes : sequence of str
+        Ready HTML between figures and curves.
+
+    Raises
+    ------
+    UserError
+        If the STAR file is not that of a post-processing.
+    """
+    blocks = read_star(star)
+    general, fsc, guinier = (blocks.get(name) for name in ("general", "fsc", "guinier"))
+    if not isinstance(general, dict) or not isinstance(fsc, pd.DataFrame) or "rlnFinalResolution" not in general:
+        raise UserError(f"{star}: no data_general and data_fsc: expected the postprocess.star of a post-processing")
+    slices = f'<h2>Central slices</h2><ul class="gallery">{_slices(volume)}</ul>' if volume is not None else ""
+    parts = [
+        f'<dl class="figures">{"".join(_figures(general))}</dl>',
+        *notes,
+        f'<h2>Curves</h2><div class="charts">{_fsc_card(fsc, general)}{_guinier_card(guinier)}</div>',
+        slices,
+    ]
+    return "\n".join(parts)
 
 
 def _figures(general: dict[str, Any]) -> list[str]:

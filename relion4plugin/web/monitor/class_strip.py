@@ -45,12 +45,12 @@ class ClassStrip:
     version: str
 
 
-def newest_strips(root: Path, pipeline: Pipeline, cache: FileCache) -> list[ClassStrip]:
-    """Return the newest class averages, and the newest that have scores where these are others."""
+def newest_strips(root: Path, pipeline: Pipeline, cache: FileCache, shown: int = SHOWN) -> list[ClassStrip]:
+    """Return the newest class averages, and the newest that have scores where these are others; of each up to `shown` classes."""
     strips: list[ClassStrip] = []
     for job in reversed(list(pipeline.processes.values())):
         if job.type_label.startswith("relion.class2d"):
-            strip = strip_of(root, job.name, pipeline, cache)
+            strip = strip_of(root, job.name, pipeline, cache, shown)
             if strip is not None and (not strips or strip.ranked_by):
                 strips.append(strip)
             if strips and strips[-1].ranked_by:
@@ -58,7 +58,7 @@ def newest_strips(root: Path, pipeline: Pipeline, cache: FileCache) -> list[Clas
     return strips
 
 
-def strip_of(root: Path, job: str, pipeline: Pipeline, cache: FileCache) -> ClassStrip | None:
+def strip_of(root: Path, job: str, pipeline: Pipeline, cache: FileCache, shown: int = SHOWN) -> ClassStrip | None:
     """Return the class averages of the newest iteration of a 2D classification; None while there are none that can be read."""
     stack = cache.get(root / job, _newest_stack)
     stamp = stamp_of(stack) if stack is not None else None
@@ -87,7 +87,7 @@ def strip_of(root: Path, job: str, pipeline: Pipeline, cache: FileCache) -> Clas
     entries.sort(key=lambda one: (-(one.score if one.score is not None else one.share), one.number))
     version = f"{stamp[0]:x}-{zlib.crc32(repr(entries).encode()):x}"
     iteration = int(_STACK.fullmatch(stack.name)[1])  # type: ignore[index]
-    return ClassStrip(job, iteration, stack, tuple(entries[:SHOWN]), len(entries), ranked_by if fits else "", version)
+    return ClassStrip(job, iteration, stack, tuple(entries[:shown]), len(entries), ranked_by if fits else "", version)
 
 
 def _newest_stack(directory: Path) -> Path | None:

@@ -18,6 +18,7 @@ _CHARTS = (
 )
 _COLOURS = ("s0", "s2", "s3", "s4")
 _UNITS = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
+_BEFORE = 1e-3  # s, at which a value is drawn once more before it changes, so that curves are steps
 _FEWEST = 3.0  # of a unit, along an axis
 
 
@@ -37,18 +38,19 @@ def charts_html(quantities: Sequence[Quantity], schemes: Sequence[SchemeStatus])
     cards = []
     for title, unit, keys in _CHARTS:
         found = [known[key] for key in keys if key in known and known[key].points]
-        cards.append(_chart(title, unit, [(one.title, one.points) for one in found], unit != "Å"))
+        cards.append(course_chart(title, unit, [(one.title, one.points) for one in found], unit != "Å"))
     for scheme in schemes:
         for name, points in scheme.history.series.items():
-            cards.append(_chart(f"{name} in scheme {scheme.name}", "", [(name, points)], True))
+            cards.append(course_chart(f"{name} in scheme {scheme.name}", "", [(name, points)], True))
     return f'<div class="charts">{"".join(cards)}</div>' if any(cards) else ""
 
 
-def _chart(title: str, unit: str, curves: Sequence[tuple[str, Points]], from_zero: bool) -> str:
-    """Draw curves that keep each value until the next; "" where no curve has two points."""
+def course_chart(title: str, unit: str, curves: Sequence[tuple[str, Points]], from_zero: bool) -> str:
+    """Return a chart of curves (name, points) that keep each value until the next; "" where no curve has two points."""
     if not any(len(points) > 1 for _, points in curves):
         return ""
-    moments = _thinned(sorted({moment for _, points in curves for moment, _ in points}))
+    changes = {moment for _, points in curves for moment, _ in points}
+    moments = _thinned(sorted(changes | {moment - _BEFORE for moment in changes if moment > min(changes)}))
     start = moments[0]
     series = [Series(name, _held(points, moments), _COLOURS[i % len(_COLOURS)]) for i, (name, points) in enumerate(curves)]
     since = time.strftime("%d %b %H:%M", time.localtime(start))

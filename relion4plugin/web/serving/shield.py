@@ -17,9 +17,10 @@ def headers(forms: bool = False) -> dict[str, str]:
         Whether pages send forms without a script. Browsers then need the address of the page in `Origin`, which
         the strictest referrer policy would hide from this server too.
     """
+    sent_to = "'self'" if forms else "'none'"
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        f"base-uri 'none'; form-action {_quoted(forms)}; frame-ancestors 'none'"
+        f"base-uri 'none'; form-action {sent_to}; frame-ancestors 'none'"
     )
     return {
         "Content-Security-Policy": policy,
@@ -29,10 +30,6 @@ def headers(forms: bool = False) -> dict[str, str]:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-
-
-def _quoted(forms: bool) -> str:
-    return "'self'" if forms else "'none'"
 
 
 def protect(app: Flask, guard: Guard, program: str, forms: bool = False) -> None:
