@@ -36,7 +36,7 @@ _DIAMETER, _SYMMETRY = 120, "D5"  # of the built-in protein
 
 @dataclass(frozen=True)
 class _Size:
-    """How much is simulated, and from how many particles on classes and maps are made."""
+    """How much is simulated, from how many particles on classes and maps are made, and by how many mini-batches."""
 
     n_movies: int
     edge: int  # px
@@ -44,10 +44,11 @@ class _Size:
     first_2d: int
     first_3d: int
     mini_batches: int
+    n_models: int
 
 
-FULL = _Size(60, 1024, 16, 500, 800, 200)
-QUICK = _Size(16, 1024, 8, 200, 250, 100)
+FULL = _Size(60, 1024, 16, 500, 1200, 200, 3)
+QUICK = _Size(16, 1024, 8, 200, 300, 70, 1)
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +101,8 @@ def _plan(out: Path, size: _Size, progress: Progress) -> LaunchPlan:
         "max_idle_waits": 4,
         "end_when_idle": "Yes",
         "proc__class2d__nr_iter_grad": size.mini_batches,
+        "proc__inimodel3d__nr_iter": size.mini_batches,
+        "proc__inimodel3d__nr_classes": size.n_models,
     }
     user = user_values([f"{name}={value}" for name, value in words.items()])
     session, preset = read_session(out / _SESSION, [NO_PRESET], None, None, progress)
