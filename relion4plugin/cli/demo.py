@@ -47,8 +47,8 @@ class _Size:
     n_models: int
 
 
-FULL = _Size(60, 1024, 16, 500, 1200, 200, 3)
-QUICK = _Size(16, 1024, 8, 200, 300, 70, 1)
+FULL = _Size(60, 1024, 16, 500, 1700, 200, 3)
+QUICK = _Size(16, 1024, 8, 200, 420, 70, 1)
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
