@@ -1,9 +1,10 @@
-"""Write one self-contained HTML file about a run: 2D classification, initial model, 3D classification or auto-refinement.
+"""Write one self-contained HTML file about a run in 2D or 3D, or about a whole project: every stage from movies to maps.
 
 For example:
 
   relion4plugin report Class2D/job001
   relion4plugin report Refine3D/job007 --o report.html
+  relion4plugin report --i PROJECT
 """
 
 import argparse
@@ -15,15 +16,22 @@ from relion4plugin.errors import UserError
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("run_dir", metavar="DIR", type=Path, help="job directory of a refinement in 2D or 3D, finished or running")
+    parser.add_argument("run_dir", metavar="DIR", type=Path, nargs="?", help="job directory, finished or running, or project directory")
+    parser.add_argument("--i", metavar="DIR", type=Path, help="the same; the current directory if neither is given")
+    parser.add_argument("--truth", metavar="DIR", type=Path, help="of a project: folder with truth.star, where its movies are simulated")
     parser.add_argument("--o", metavar="FILE", type=Path, help="the HTML file; DIR/report.html if not given")
 
 
-def report_writer(run_dir: Path) -> Callable[[Path, Path], Path]:
+def is_project(directory: Path) -> bool:
+    """Whether a directory is a project: a job directory has a pipeline of its own, but also the job."""
+    return (directory / "default_pipeline.star").is_file() and not (directory / "job.star").is_file()
+
+
+def report_writer(directory: Path) -> Callable[[Path, Path], Path]:
     """Return the function that writes the report of a job directory, by what its files describe."""
     from relion4plugin.files.model3d_star import is_3d_run
 
-    if is_3d_run(run_dir):
+    if is_3d_run(directory):
         from relion4plugin.web import report3d
 
         return report3d.write_report
@@ -34,7 +42,16 @@ def report_writer(run_dir: Path) -> Callable[[Path, Path], Path]:
 
 def main(args: argparse.Namespace) -> int:
     """Write the report."""
-    if not args.run_dir.is_dir():
-        raise UserError(f"{args.run_dir} is not a directory: give the job directory of a refinement")
-    print(report_writer(args.run_dir)(args.run_dir, args.o or args.run_dir / "report.html"))
+    if args.run_dir is not None and args.i is not None:
+        raise UserError(f"both {args.run_dir} and --i {args.i} are given: give one directory")
+    directory = args.run_dir or args.i or Path()
+    if not directory.is_dir():
+        raise UserError(f"{directory} is not a directory: give a job directory of a refinement, or a project")
+    target = args.o or directory / "report.html"
+    if is_project(directory):
+        from relion4plugin.web import session_report
+
+        print(session_report.write_report(directory, target, args.truth))
+    else:
+        print(report_writer(directory)(directory, target))
     return 0

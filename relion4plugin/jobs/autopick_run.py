@@ -19,7 +19,8 @@ from relion4plugin.jobs.autopick_files import (
     write_list,
     write_summary,
 )
-from relion4plugin.jobs.autopick_parameters import PickInputParameters
+from relion4plugin.jobs.autopick_parameters import PickSourceParameters
+from relion4plugin.jobs.log_plots import PICKS, write_plots
 from relion4plugin.jobs.map_jobs import prepare_map_output
 from relion4plugin.jobs.one_by_one import Treated, require_some, write_set_aside
 from relion4plugin.preprocessing.picking.agreement import Agreement, agreement
@@ -63,7 +64,7 @@ class PickRun:
         If there are no micrographs or the directory cannot be used.
     """
 
-    def __init__(self, parameters: PickInputParameters, out_dir: Path, diameter: float, is_continue: bool, overwrite: bool) -> None:
+    def __init__(self, parameters: PickSourceParameters, out_dir: Path, diameter: float, is_continue: bool, overwrite: bool) -> None:
         self._parameters, self._out_dir, self._diameter = parameters, out_dir, diameter
         self.micrographs = read_micrographs(parameters)
         self._truth = read_truth(parameters.fn_truth) if parameters.fn_truth else {}
@@ -103,6 +104,7 @@ class PickRun:
         write_set_aside(self._out_dir, "rlnMicrographName", [self.micrographs[i].name for i in failed], [treated.failed[i] for i in failed])
         self._write_stars()
         require_some(len(self._figures), treated, "micrographs")
+        write_plots(self._out_dir, SUMMARY, "", PICKS)
         known = bool(self._truth)
         return PickOutputs(
             coordinates=self._out_dir / LIST,

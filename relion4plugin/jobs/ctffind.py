@@ -11,6 +11,7 @@ from relion4plugin.files.job_names import output_root
 from relion4plugin.files.mrc import read_mrc, write_stack
 from relion4plugin.jobs.ctffind_micrographs import Source, read_sources, results_table
 from relion4plugin.jobs.ctffind_parameters import CtfFindParameters
+from relion4plugin.jobs.log_plots import CTF, write_plots
 from relion4plugin.jobs.map_jobs import prepare_map_output
 from relion4plugin.jobs.one_by_one import Write, require_some, treat, write_set_aside
 from relion4plugin.jobs.parameters import check, fields_of, format_value, from_job_options, to_job_options
@@ -129,6 +130,7 @@ def run(
     write_set_aside(out_dir, "rlnMicrographName", [sources[i].micrograph for i in failed], [treated.failed[i] for i in failed])
     job.write_star()
     require_some(len(job.found), treated, "micrographs")
+    write_plots(out_dir, OUTPUT, "micrographs", CTF)
     return CtfFindOutputs(out_dir / OUTPUT, len(job.found), len(treated.done), len(failed), (*remarks, *treated.remarks("micrographs")))
 
 

@@ -15,6 +15,7 @@ from relion4plugin.files.defects import read_defects
 from relion4plugin.files.gain import read_gain
 from relion4plugin.files.motion_star import accumulated_motion, read_motion, write_motion
 from relion4plugin.files.movies import MovieHeader, read_movie_header
+from relion4plugin.jobs.log_plots import MOTION, write_plots
 from relion4plugin.jobs.map_jobs import prepare_map_output
 from relion4plugin.jobs.motioncorr_files import check_range, files_of, motion_record, write_images, write_micrographs
 from relion4plugin.jobs.motioncorr_movies import Movie, read_movies
@@ -162,6 +163,7 @@ def run(
     write_set_aside(out_dir, "rlnMicrographMovieName", [movies[i].name for i in failed], [treated.failed[i] for i in failed])
     job.write_star()
     require_some(len(job.motions), treated, "movies")
+    write_plots(out_dir, OUTPUT, "micrographs", MOTION, "movie")
     remarks = treated.remarks("movies")
     return MotionCorrOutputs(out_dir / OUTPUT, len(job.motions), len(treated.done), len(failed), treated.n_left, remarks)
 

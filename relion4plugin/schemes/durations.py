@@ -1,5 +1,6 @@
 """How long the jobs of a project have worked: all executions of each together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,14 +11,17 @@ from relion4plugin.schemes.status import JobStatus
 
 @dataclass(frozen=True)
 class Work:
-    """Number of executions of a job that have ended, and their seconds together."""
+    """Number of executions that have ended, their seconds together, start of the first and end of the last (seconds since 1970)."""
 
     executions: int = 0
     seconds: float = 0.0
+    begin: float = math.inf
+    end: float = -math.inf
 
     def __add__(self, other: "Work") -> "Work":
         """Return both together."""
-        return Work(self.executions + other.executions, self.seconds + other.seconds)
+        both = self.executions + other.executions, self.seconds + other.seconds
+        return Work(*both, min(self.begin, other.begin), max(self.end, other.end))
 
 
 def job_work(project: Project, jobs: Mapping[str, JobStatus]) -> dict[str, Work]:
@@ -38,10 +42,10 @@ def job_work(project: Project, jobs: Mapping[str, JobStatus]) -> dict[str, Work]
     found: dict[str, Work] = {}
     for name in project.scheme_names():
         for _, event in read_events(project.scheme_directory(name) / FILE_NAME):
-            job, seconds = event.get("job"), event.get("seconds")
-            if event["event"] == "ended" and isinstance(job, str) and isinstance(seconds, int | float):
-                found[job] = found.get(job, Work()) + Work(1, float(seconds))
+            if event["event"] == "ended":
+                job, seconds, time = event["job"], float(event["seconds"]), float(event["time"])
+                found[job] = found.get(job, Work()) + Work(1, seconds, time - seconds, time)
     for job, known in jobs.items():
         if job not in found and known.started is not None and known.ended is not None:
-            found[job] = Work(1, max(0.0, known.ended - known.started))
+            found[job] = Work(1, max(0.0, known.ended - known.started), known.started, known.ended)
     return found

@@ -46,13 +46,14 @@ SHOWN = tuple(i for i in range(len(FEATURE_NAMES)) if i not in MASKED_SLOTS)
 def histogram(ranked: RankedRun) -> str:
     """Particles per interval of score, those of selected classes apart, with the threshold."""
     rows = ranked.features.classes
-    scores, particles, chosen = ranked.scores[rows], ranked.features.particles, ranked.labels[rows] > 0
+    scores, particles, chosen = ranked.deciding[rows], ranked.features.particles, ranked.labels[rows] > 0
     first, last = int(np.floor(min(scores.min(), 0.0) / BIN)), int(np.floor(max(scores.max(), 0.999) / BIN))
     bins, n = np.floor(scores / BIN).astype(int) - first, last - first + 1
     kept, left = (np.bincount(bins[pick], particles[pick], n) for pick in (chosen, ~chosen))
     frame = _Frame(first, n, tuple(ticks(0.0, float((kept + left).max()))))
     counts = np.bincount(bins, minlength=n)
-    drawn = [*_axes(frame), *(_bar(frame, i, int(counts[i]), float(kept[i]), float(left[i])) for i in range(n))]
+    name = "score" if ranked.deciding is ranked.scores else "score in this job"
+    drawn = [*_axes(frame, name), *(_bar(frame, i, int(counts[i]), float(kept[i]), float(left[i])) for i in range(n))]
     if np.isfinite(ranked.threshold):
         x = frame.x(min(max(ranked.threshold, first * BIN), (last + 1) * BIN))
         drawn.append(f'<line class="cut" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{_FLOOR}"/>')
@@ -97,7 +98,7 @@ def _bar(frame: _Frame, i: int, count: int, kept: float, left: float) -> str:
     )
 
 
-def _axes(frame: _Frame) -> list[str]:
+def _axes(frame: _Frame, name: str) -> list[str]:
     parts = []
     for level in frame.levels:
         y = _FLOOR - frame.height(level)
@@ -106,7 +107,7 @@ def _axes(frame: _Frame) -> list[str]:
     for number in range(frame.first, frame.first + frame.n + 1):
         if number % 2 == 0:  # every tenth
             parts.append(f'<text x="{frame.x(number * BIN):.1f}" y="{_FLOOR + 17}" text-anchor="middle">{number * BIN:.1f}</text>')
-    parts.append(f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 5}" text-anchor="middle">score</text>')
+    parts.append(f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 5}" text-anchor="middle">{name}</text>')
     turned = f'x="12" y="{_FLOOR / 2}" text-anchor="middle" transform="rotate(-90 12 {_FLOOR / 2})"'
     return [*parts, f"<text {turned}>particles</text>"]
 
@@ -116,7 +117,7 @@ def feature_table(ranked: RankedRun, training: Mapping[str, Any]) -> str:
     features = ranked.features
     levels = percentiles(features.normalised, training)
     head = "".join(f"<th>{escape(FEATURE_WORDS[FEATURE_NAMES[i]])}</th>" for i in SHOWN)
-    order = np.argsort(-ranked.scores[features.classes], kind="stable")
+    order = np.argsort(-ranked.deciding[features.classes], kind="stable")
     lines = []
     for row in order:
         k = int(features.classes[row])

@@ -8,7 +8,8 @@ from relion4plugin.web.page import escape
 from relion4plugin.web.wording import angstrom
 
 KEY = (
-    "Best score first. Below each average: score and class number; particles and estimated resolution. "
+    "Best score first. Below each average: score and class number; score in this job, where the weights give one; particles and "
+    "estimated resolution. "
     "Selected classes have a coloured frame. Click a class (or press Enter on it) to correct the selection."
 )
 GRADES = ((1, "selected, or best grade"), (5, "good"), (2, "fair"), (3, "poor"))
@@ -93,7 +94,7 @@ SCRIPT = """
 
 def falling_order(ranked: RankedRun) -> np.ndarray:
     """0-based classes, best score first, those without a score at the end."""
-    return np.argsort(-ranked.scores, kind="stable")
+    return np.argsort(-ranked.deciding, kind="stable")
 
 
 def gallery_section(ranked: RankedRun, command: str) -> str:
@@ -131,6 +132,13 @@ def _tile(ranked: RankedRun, k: int, count: int) -> str:
         f'aria-label="{escape(name)}" data-row="{k}" data-label="{chosen}" data-first="{chosen}" data-particles="{count}">'
         f'<img src="{picture}" alt="" title="{escape(name)}" width="{box}" height="{box}"><div class="caption">'
         f'<div class="row"><b>{score_text(float(ranked.scores[k]))}</b><b>#{k + 1}</b></div>'
+        f"{_in_job(ranked, k)}"
         f'<div class="row"><span>{count:,}</span><span>{angstrom(float(ranked.run.resolution[k]))}</span></div>'
         f'<div class="row"><span class="state">{"selected" if chosen else "left out"}</span></div></div></li>'
     )
+
+
+def _in_job(ranked: RankedRun, k: int) -> str:
+    if ranked.job_scores is None:
+        return ""
+    return f'<div class="row"><span>in this job</span><b>{score_text(float(ranked.job_scores[k]))}</b></div>'

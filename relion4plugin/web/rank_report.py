@@ -60,8 +60,9 @@ def report_html(ranked: RankedRun, ranker: "Ranker", directory: Path) -> str:
         f"<h2>Classes</h2>{gallery_section(ranked, _command(ranked, directory))}",
         f'<h2>Scores</h2><div class="charts">{histogram(ranked)}</div>',
         f"<h2>What the scores were made from</h2>{feature_table(ranked, ranker.card)}",
-        "<footer>Pictures are scaled per class between the 0.5 and 99.5 percentiles of its grey values. Particles in the gallery: number "
-        "assigned to the class; in the histogram: sum of the posterior weights. Made by relion4plugin.</footer>",
+        "<footer>Score: by the network, which sees one class at a time. Score in this job: how likely the class is a good one, judged "
+        "beside the others. Pictures are scaled per class between the 0.5 and 99.5 percentiles of its grey values. Particles in the "
+        "gallery: number assigned to the class; in the histogram: sum of the posterior weights. Made by relion4plugin.</footer>",
     ]
     return document(f"Selection: {directory.name}", "\n".join(body), STYLE, SCRIPT)
 
@@ -74,6 +75,8 @@ def _summary(ranked: RankedRun, ranker: "Ranker") -> str:
     kept, total = int(ranked.particle_mask.sum()), len(ranked.run.data)
     threshold = f"{ranked.threshold:.3f}" if math.isfinite(ranked.threshold) else "–"
     rule = f"by hand: {ranked.rule}" if math.isnan(ranked.threshold) else _RULE_WORDS[ranked.rule]
+    if math.isfinite(ranked.threshold) and ranked.deciding is not ranked.scores:
+        rule += ", of the score in this job"
     figures = [
         figure("Selected classes", f"{len(ranked.selected)} of {len(ranked.scores)}", f"{len(ranked.features.classes)} with a score"),
         figure("Selected particles", f"{kept:,}", f"{100 * kept / total:.1f} % of {total:,}"),

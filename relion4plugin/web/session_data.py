@@ -100,7 +100,7 @@ class Session:
     @cached_property
     def picks(self) -> StageFile | None:
         """The newest picking."""
-        return self.find("autopick.star", "relion.autopick")
+        return self.find("autopick.star", "relion.autopick", "relion.external")
 
     @cached_property
     def extracted(self) -> StageFile | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from relion4plugin.schemes.durations import job_work
+from relion4plugin.schemes.durations import Work, job_work
 from relion4plugin.schemes.project import Project
 from relion4plugin.schemes.results import Points, Quantity
 from relion4plugin.web.monitor.course import course_chart
@@ -18,6 +18,7 @@ from relion4plugin.web.wording import angstrom, duration
 _SHOWN = 12  # items that a job has set aside, each with its reason
 _OPEN = 4  # so many are shown without a click
 _BEFORE = {"corrected": "movies", "micrographs": "corrected", "selected_micrographs": "micrographs", "selected_particles": "particles"}
+_PER_ITEM = {"MotionCorr": "micrograph", "CtfFind": "micrograph", "AutoPick": "micrograph", "Extract": "particle"}
 _NAMED = ("movies", "corrected", "micrographs", "selected_micrographs", "particles", "selected_particles")
 
 
@@ -118,28 +119,25 @@ def _growth(files: Iterable[tuple[Path, float]]) -> Points:
 
 
 def _times(session: Session) -> str:
-    """Return executions and times of the jobs, as a table."""
+    """Return executions and times of all jobs of each type, as a table."""
     jobs = {job.name: job for job in session.status.jobs}
     work = job_work(Project(session.root), jobs)
     counts = {one.source.split("/")[0]: one.value for one in session.status.quantities if one.value}
-    rows = []
+    stages: dict[str, list[str]] = {}
     for name, job in jobs.items():
-        if name not in work:
-            continue
-        folder, one = name.split("/")[0], work[name]
-        n = counts.get(folder) if folder in ("MotionCorr", "CtfFind", "Extract") else None
-        if folder == "AutoPick":
-            n = float(len(session.pick_summary))
-        each = _short(one.seconds / n) + (" a particle" if folder == "Extract" else " a micrograph") if n else ""
-        rows.append((name.rstrip("/"), job.type_label, job.status, f"{one.executions}", duration(one.seconds), each))
-    total = sum(one.seconds for one in work.values())
-    started = min((job.started for job in jobs.values() if job.started is not None), default=None)
-    ended = max((job.ended for job in jobs.values() if job.ended is not None), default=None)
-    span = f", {duration(ended - started)} from the first start to the last end" if started and ended and ended > started else ""
-    words = f"Jobs worked for {duration(total)} in all{span}; jobs of different schemes run side by side."
-    return f'<p class="key">{escape(words)}</p>' + table(
-        ("Job", "Type", "State", "Executions", "Time", "Each"), rows, text_columns=(0, 1, 2)
-    )
+        if name in work:
+            stages.setdefault(job.type_label, []).append(name)
+    rows = []
+    for label, names in stages.items():
+        done = sum((work[name] for name in names), Work())
+        folder = names[0].split("/")[0]
+        n = float(len(session.pick_summary)) if folder == "AutoPick" else counts.get(folder) if folder in _PER_ITEM else None
+        each = _short(done.seconds / n) + f" a {_PER_ITEM[folder]}" if n else ""
+        rows.append((label, f"{len(names)}", f"{done.executions}", duration(done.seconds), each))
+    total = sum(work.values(), Work())
+    span = f", {duration(total.end - total.begin)} from the first start to the last end" if total.executions else ""
+    words = f"Jobs worked for {duration(total.seconds)} in all{span}; jobs of different schemes run side by side."
+    return f'<p class="key">{escape(words)}</p>' + table(("Stage", "Jobs", "Executions", "Time", "Each"), rows)
 
 
 def _short(seconds: float) -> str:

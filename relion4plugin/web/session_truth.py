@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from relion4plugin.errors import UserError
-from relion4plugin.files.model3d_star import Refine3DResults, is_3d_run, read_3d_results
+from relion4plugin.files.model3d_star import Class3DResults, Refine3DResults, is_3d_run, read_3d_results
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.preprocessing.picking.picks import read_picks
 from relion4plugin.simulation.compare_ctf import CtfErrors, ctf_errors
@@ -213,7 +213,7 @@ def _symmetry(session: Session, stage: StageFile) -> str:
     return stage.option("sym_name", "C1") or "C1"
 
 
-def _map_card(found: MapTruth, results: object, size: float) -> str:
+def _map_card(found: MapTruth, results: Class3DResults, size: float) -> str:
     n = found.truth.shape[0]
     x = [i / (n * size) for i in range(len(found.fsc))]
     series = [Series("map and truth", [min(float(v), 1.0) for v in found.fsc], "s4")]
