@@ -12,8 +12,8 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import LEVEL_ADVANCED
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.class2d_parameters import Class2DParameters
-from relion4plugin.jobs.parameters import ParameterField
+from relion4plugin.jobs.class2d_parameters import STREAM, Class2DParameters
+from relion4plugin.jobs.parameters import ParameterField, sections_of
 from relion4plugin.scipion.blocks import block_ends
 
 from .refinement_run import RefinementRun
@@ -32,6 +32,7 @@ CONDITIONS = {
     "VDAM schedule": "do_grad",
     "init_blobs": "do_grad",
 }
+STREAMING = frozenset(field.name for field in sections_of(Class2DParameters)[STREAM])
 
 
 class Class2DOutputs(Enum):
@@ -70,11 +71,11 @@ class ProtR4pClassify2D(RefinementRun, ProtClassify2D):
     @classmethod
     def notInForm(cls) -> frozenset[str]:
         """Return the parameters that the form does not show."""
-        return super().notInForm() | {"do_em"}
+        return super().notInForm() | {"do_em", *STREAMING}
 
     def _given(self) -> dict[str, Any]:
         reference = str(self._references()) if self._initialAverages() is not None else ""
-        return super()._given() | {"fn_ref": reference, "do_em": not self.do_grad.get()}
+        return super()._given() | {"fn_ref": reference, "do_em": not self._by_vdam()}
 
     # ----------------------------------------------------------------- steps
 
@@ -87,7 +88,7 @@ class ProtR4pClassify2D(RefinementRun, ProtClassify2D):
         self._insertFunctionStep(self.createOutputStep, self.iterations(), digest, needsGPU=False)
 
     def _may_grow(self) -> frozenset[str]:
-        return frozenset() if self.do_grad.get() else frozenset({"nr_iter_em"})
+        return frozenset() if self._by_vdam() else frozenset({"nr_iter_em"})
 
     def _input_files(self) -> list[Path]:
         averages = self._initialAverages()
@@ -140,7 +141,7 @@ class ProtR4pClassify2D(RefinementRun, ProtClassify2D):
     def _methods(self) -> list[str]:
         if not hasattr(self, Class2DOutputs.outputClasses.name):
             return []
-        how = f"{self.iterations()} VDAM mini-batches" if self.do_grad.get() else f"{self.iterations()} EM iterations"
+        how = f"{self.iterations()} VDAM mini-batches" if self._by_vdam() else f"{self.iterations()} EM iterations"
         return [
             f"Particles {self.getObjectTag(self.particlesPointer())} were classified into {self.nr_classes.get()} 2D classes by {how} "
             f"(T = {self.tau_fudge.get():g}, mask diameter {self.particle_diameter.get():g} Å), "

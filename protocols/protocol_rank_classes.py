@@ -13,7 +13,6 @@ from pyworkflow.protocol import params
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.parameters import fields_of
 from relion4plugin.jobs.rank_parameters import RULES, RankParameters
-from relion4plugin.scipion.forms import parameter_set
 from relion4plugin.scipion.rank_files import SUMMARY
 
 from .map_run import MapRun
@@ -90,10 +89,6 @@ class ProtR4pRankClasses(MapRun, ProtClassify2D):
 
         return Path(self.optimiserFile.get()) if self.fromFile.get() else optimiser_of(self.inputClasses.get())
 
-    def parameters(self) -> RankParameters:
-        """Return the form's values as the job's parameter set."""
-        return parameter_set(self, RankParameters, **self._given())
-
     def _given(self) -> dict[str, Any]:
         by_hand = bool(self.fn_selection.get())
         return {"fn_model": str(self.optimiser()), "keep_training": (self.keep_training.get() or "") if by_hand else ""}
@@ -167,9 +162,6 @@ class ProtR4pRankClasses(MapRun, ProtClassify2D):
         except UserError as error:
             return [f"{str(error)[0].upper()}{str(error)[1:]}."]
         return []
-
-    def _summary(self) -> list[str]:
-        return super()._summary()[0].split("\n")
 
     def _methods(self) -> list[str]:
         if not hasattr(self, RankOutputs.outputClasses.name):

@@ -29,11 +29,8 @@ class RefinementChecks:
         return int(self.nr_classes.get()) if hasattr(self, "nr_classes") else 1
 
     def _input_errors(self, particles: SetOfParticles) -> list[str]:
-        errors = []
-        size, classes, box = particles.getSize(), self._n_classes(), particles.getDimensions()[0]
+        errors, box = self._number_errors(particles), particles.getDimensions()[0]
         width, diameter = box * particles.getSamplingRate(), self.particle_diameter.get()
-        if size < classes:
-            errors.append(f"{classes} classes for {size} particles: the number of classes must not exceed the number of particles.")
         if diameter > width:
             errors.append(f"The mask diameter ({diameter:g} Å) is larger than the box ({width:.0f} Å): use the wizard beside it.")
         if box % 2:
@@ -43,6 +40,12 @@ class RefinementChecks:
         if self._needs_poses() and not particles.hasAlignment():
             errors.append("The particles have no alignment to keep: set 'Perform image alignment?' to Yes.")
         return errors
+
+    def _number_errors(self, particles: SetOfParticles) -> list[str]:
+        size, classes = particles.getSize(), self._n_classes()
+        if size >= classes:
+            return []
+        return [f"{classes} classes for {size} particles: the number of classes must not exceed the number of particles."]
 
     def _continue_errors(self) -> list[str]:
         if not self.doContinue.get():
@@ -64,7 +67,7 @@ class RefinementChecks:
         if self.usesGpu() and gpu_problem(self.getGpuList()) is not None:
             warnings.append("No GPU can be used here (is cupy installed?): the run will use the CPU.")
         particles = self.particlesPointer().get()
-        if particles is not None and particles.isStreamOpen():
+        if particles is not None and particles.isStreamOpen() and not self.worksInStreaming():
             warnings.append("The input is still growing: only the particles that are there now are used.")
         return warnings
 

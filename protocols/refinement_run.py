@@ -61,6 +61,13 @@ class RefinementRun(RefinementChecks):
         form.addHidden(USE_GPU, params.BooleanParam, default=use.default, label=f"{use.label}?", help=use.help)
         form.addHidden(GPU_LIST, params.StringParam, default="0", label=which.label, help=which.help)
         form.addSection(label="Input")
+        self._define_source(form)
+        self._define_inputs(form, declared)
+        add_parameters(form, self.PARAMETERS, skip=self.notInForm(), conditions=self.CONDITIONS, host="Optimisation")
+        form.addParallelSection(threads=declared["nr_threads"].default, mpi=0)
+
+    def _define_source(self, form: Any) -> None:
+        """Add the particles, and the run that may be continued instead."""
         form.addParam(
             "doContinue",
             params.BooleanParam,
@@ -68,15 +75,7 @@ class RefinementRun(RefinementChecks):
             label="Continue from a previous run?",
             help="Go on with the state of a finished or stopped run, for more iterations.",
         )
-        form.addParam(
-            "inputParticles",
-            params.PointerParam,
-            pointerClass="SetOfParticles",
-            condition="not doContinue",
-            important=True,
-            label="Input particles",
-            help="Particles with the same box and pixel size; their CTF is used if CTF correction is on.",
-        )
+        self._define_particles(form)
         form.addParam(
             "continueRun",
             params.PointerParam,
@@ -86,9 +85,17 @@ class RefinementRun(RefinementChecks):
             label="Previous run",
             help=f"A {self.KIND} of this plugin. Its particles and last written iteration are taken.",
         )
-        self._define_inputs(form, declared)
-        add_parameters(form, self.PARAMETERS, skip=self.notInForm(), conditions=self.CONDITIONS, host="Optimisation")
-        form.addParallelSection(threads=declared["nr_threads"].default, mpi=0)
+
+    def _define_particles(self, form: Any) -> None:
+        form.addParam(
+            "inputParticles",
+            params.PointerParam,
+            pointerClass="SetOfParticles",
+            condition="not doContinue",
+            important=True,
+            label="Input particles",
+            help="Particles with the same box and pixel size; their CTF is used if CTF correction is on.",
+        )
 
     def _define_inputs(self, form: Any, declared: Mapping[str, ParameterField]) -> None:
         """Add further inputs; hook."""

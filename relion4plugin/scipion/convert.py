@@ -12,7 +12,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.progress import Progress
 from relion4plugin.scipion.geometry import alignment_poses, mirrored, projection_poses
 from relion4plugin.scipion.images import mrc_image_names, read_images
-from relion4plugin.scipion.optics import OpticsValues, optics_table
+from relion4plugin.scipion.optics import OpticsValues, optics_table, optics_values
 from relion4plugin.scipion.sets import SetColumns, read_columns
 
 if TYPE_CHECKING:
@@ -81,20 +81,13 @@ def set_info(particles: Any) -> SetInfo:
     UserError
         The set does not know its box size, as happens when its images are not there.
     """
-    acquisition, dimensions = particles.getAcquisition(), particles.getDimensions()
+    dimensions = particles.getDimensions()
     if not dimensions:
         raise UserError(f"{particles.getFileName()}: the box size is unknown, its images cannot be read; repeat the run that made it")
     return SetInfo(
         path=particles.getFileName(),
         prefix=particles.getPrefix() or "",
-        optics=OpticsValues(
-            voltage=acquisition.getVoltage(),
-            spherical_aberration=acquisition.getSphericalAberration(),
-            amplitude_contrast=acquisition.getAmplitudeContrast(),
-            pixel_size=particles.getSamplingRate(),
-            image_size=dimensions[0],
-            groups=acquisition.opticsGroupInfo.get() or "",
-        ),
+        optics=optics_values(particles, dimensions[0]),
         alignment="2D" if particles.hasAlignment2D() else "projection" if particles.hasAlignmentProj() else "none",
     )
 

@@ -11,7 +11,7 @@ from relion4plugin.jobs.parameters import ParameterField, fields_of, sections_of
 
 P = TypeVar("P")
 _CLASSES = {bool: params.BooleanParam, int: params.IntParam, float: params.FloatParam, str: params.StringParam}
-_UNITS = {"A": "Å", "deg": "°"}
+_UNITS = {"A": "Å", "A^2": "Å²", "e/A^2": "e/Å²", "deg": "°"}
 
 
 def add_parameters(

@@ -122,7 +122,7 @@ def append_ctfs(ctfs: SetOfCTF, table: MicrographTable, micrographs: Mapping[str
         number = micrographs.get(name)
         if number is None or number in known:
             continue
-        ctf = _ctf(row, table.root)
+        ctf = ctf_of(row, table.root)
         ctf.setMicrograph(_micrograph(number, name, table.pixel_size, acquisition))
         ctfs.append(ctf)
         added += 1
@@ -137,7 +137,8 @@ def _micrograph(number: int, name: str, pixel_size: float, acquisition: Acquisit
     return micrograph
 
 
-def _ctf(row: Mapping[Any, Any], root: Path) -> CTFModel:
+def ctf_of(row: Mapping[Any, Any], root: Path) -> CTFModel:
+    """Return the CTF of a row of micrographs; its picture lies in `root`."""
     ctf = CTFModel()
     ctf.setStandardDefocus(float(row["rlnDefocusU"]), float(row["rlnDefocusV"]), float(row["rlnDefocusAngle"]))
     if "rlnPhaseShift" in row:

@@ -3,9 +3,10 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from relion4plugin.errors import UserError
 from relion4plugin.scipion.sets import SetColumns
@@ -16,20 +17,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpticsValues:
-    """Acquisition of a set: voltage in kV, aberration in mm, pixel size in A, image size in px, groups as STAR text or empty."""
+    """Acquisition of a set: voltage in kV, aberration in mm, pixel size in A, groups as STAR text or empty, size of particles in px."""
 
     voltage: float | None
     spherical_aberration: float | None
     amplitude_contrast: float | None
     pixel_size: float | None
-    image_size: int
     groups: str = ""
+    image_size: int = 0
+
+
+def optics_values(images: Any, image_size: int = 0) -> OpticsValues:
+    """Return the acquisition of a set of movies, micrographs or particles."""
+    acquisition = images.getAcquisition()
+    return OpticsValues(
+        voltage=acquisition.getVoltage(),
+        spherical_aberration=acquisition.getSphericalAberration(),
+        amplitude_contrast=acquisition.getAmplitudeContrast(),
+        pixel_size=images.getSamplingRate(),
+        groups=acquisition.opticsGroupInfo.get() or "",
+        image_size=image_size,
+    )
 
 
 def optics_table(optics: OpticsValues, items: SetColumns) -> "DataFrame":
-    """One row per optics group that the items use.
+    """One row per optics group of particles.
 
     Pixel and image size are always the set's: it may have been downsampled or cropped since the groups were imported.
+
+    Raises
+    ------
+    UserError
+        The acquisition is incomplete or an item names a group that is not described.
+    """
+    table = optics_groups(optics, items.get("_rlnOpticsGroup", 1))
+    return table.assign(rlnImagePixelSize=float(optics.pixel_size or 0), rlnImageSize=int(optics.image_size), rlnImageDimensionality=2)
+
+
+def optics_groups(optics: OpticsValues, numbers: ArrayLike) -> "DataFrame":
+    """One row per optics group, with the numbers of the groups that items use; pixel sizes are what an importer left there.
 
     Raises
     ------
@@ -39,9 +65,9 @@ def optics_table(optics: OpticsValues, items: SetColumns) -> "DataFrame":
     import pandas as pd
 
     _check(optics)
+    used = np.unique(np.asarray(numbers, dtype=int))
     if optics.groups:
         table = _imported_groups(optics.groups)
-        used = np.unique(np.asarray(items.get("_rlnOpticsGroup", 1), dtype=int))
         unknown = sorted(set(used) - set(table["rlnOpticsGroup"].astype(int)))
         if unknown:
             raise UserError(f"optics group {unknown[0]} of the particles is not among the set's optics groups; assign optics groups again")
@@ -55,10 +81,9 @@ def optics_table(optics: OpticsValues, items: SetColumns) -> "DataFrame":
                 "rlnAmplitudeContrast": [optics.amplitude_contrast],
             }
         )
-        numbers = np.unique(np.asarray(items.get("_rlnOpticsGroup", 1), dtype=int))
-        if len(numbers) > 1 or numbers[0] != 1:
-            table = pd.concat([table.assign(rlnOpticsGroup=n, rlnOpticsGroupName=f"opticsGroup{n}") for n in numbers], ignore_index=True)
-    return table.assign(rlnImagePixelSize=float(optics.pixel_size or 0), rlnImageSize=int(optics.image_size), rlnImageDimensionality=2)
+        if len(used) > 1 or used[0] != 1:
+            table = pd.concat([table.assign(rlnOpticsGroup=n, rlnOpticsGroupName=f"opticsGroup{n}") for n in used], ignore_index=True)
+    return table
 
 
 def _check(optics: OpticsValues) -> None:

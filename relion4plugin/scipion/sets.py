@@ -12,6 +12,8 @@ from typing import Any
 
 from relion4plugin.errors import UserError
 
+_CLOSED = 2  # the host's Set.STREAM_CLOSED
+
 
 @dataclass(frozen=True)
 class SetColumns:
@@ -43,6 +45,22 @@ def read_labels(path: str | Path, prefix: str = "") -> dict[str, str]:
     """Attribute labels of a set and the SQLite columns which hold them."""
     with closing(_open(path)) as connection:
         return _labels(connection, _table_prefix(prefix), path)
+
+
+def is_growing(path: str | Path) -> bool:
+    """Whether more items may still come into a set.
+
+    Raises
+    ------
+    UserError
+        The file is not a readable set.
+    """
+    with closing(_open(path)) as connection:
+        try:
+            row = connection.execute("SELECT value FROM Properties WHERE key = '_streamState'").fetchone()
+        except sqlite3.Error as error:
+            raise UserError(f"{path}: not a Scipion set ({error}); choose another input") from error
+    return row is not None and int(row[0] or _CLOSED) != _CLOSED
 
 
 def read_columns(path: str | Path, labels: Iterable[str] | None = None, prefix: str = "") -> SetColumns:

@@ -7,6 +7,8 @@ import unittest
 from relion4plugin.jobs.parameters import fields_of
 
 REFINEMENTS = ("ProtR4pClassify2D", "ProtR4pInitialModel", "ProtR4pClassify3D", "ProtR4pRefine3D")
+STREAMS = ("ProtR4pMotionCorrection", "ProtR4pCtfEstimation", "ProtR4pPickLog", "ProtR4pPickTopaz", "ProtR4pExtractParticles")
+STREAM_2D = "ProtR4pStreamClassify2D"
 MAPS = ("ProtR4pSymmetry", "ProtR4pCreateMask", "ProtR4pPostprocess", "ProtR4pRankClasses")
 
 
@@ -16,13 +18,13 @@ class TestForm(unittest.TestCase):
         import pyworkflow
 
         known = pyworkflow.Config.getDomain().getProtocols()
-        self.protocols = {name: known[name]() for name in (*REFINEMENTS, *MAPS)}
+        self.protocols = {name: known[name]() for name in (*REFINEMENTS, *MAPS, *STREAMS, STREAM_2D)}
 
-    def each(self, names=(*REFINEMENTS, *MAPS)):
+    def each(self, names=(*REFINEMENTS, *MAPS, *STREAMS, STREAM_2D)):
         """Protocols with what their forms leave out."""
         for name in names:
             protocol = self.protocols[name]
-            yield protocol, protocol.notInForm() if name in REFINEMENTS else protocol.NOT_IN_FORM
+            yield protocol, protocol.notInForm() if name in (*REFINEMENTS, STREAM_2D) else protocol.NOT_IN_FORM
 
     def test_every_declared_parameter_is_in_the_form_once(self):
         for protocol, left_out in self.each():
@@ -97,6 +99,10 @@ class TestForm(unittest.TestCase):
             for one in hidden:
                 self.assertFalse(protocol.evalParamCondition(one), one)
 
+    def test_what_streams_says_so(self):
+        for name, protocol in self.protocols.items():
+            self.assertEqual(protocol.worksInStreaming(), name in (*STREAMS, STREAM_2D), name)
+
     def test_labels_of_templates_are_kept(self):
         for protocol, _ in self.each():
             one = type(protocol)(objLabel="first look", objComment="a remark")
@@ -108,7 +114,8 @@ class TestForm(unittest.TestCase):
             protocol.doContinue.set(True)
             self.assertEqual(protocol._validate(), ["Choose the previous run to continue."])
             self.assertEqual(protocol._warnings(), [])
-        for protocol, _ in self.each(MAPS):
+        self.assertEqual(self.protocols[STREAM_2D]._validate(), ["Choose the input particles."])
+        for protocol, _ in self.each((*MAPS, *STREAMS)):
             self.assertEqual(len(protocol._validate()), 1)
             self.assertTrue(protocol._validate()[0].startswith("Choose the "))
             self.assertEqual(len(protocol._summary()), 1)

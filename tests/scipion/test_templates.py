@@ -25,7 +25,7 @@ class TestTemplates(unittest.TestCase):
 
     def test_all_are_found_and_described(self):
         found = self.templates()
-        names = ("classes_ranked", "classes_to_map", "initial_model_refine")
+        names = ("classes_ranked", "classes_to_map", "initial_model_refine", "streaming_log")
         self.assertEqual(sorted(found), [f"relion4plugin-{name}" for name in names])
         for template in found.values():
             self.assertTrue(template.description.startswith("From "))
@@ -57,6 +57,21 @@ class TestTemplates(unittest.TestCase):
             self.assertEqual(refine.referenceVolume.getExtended(), "outputVolume")
             self.assertEqual(by_class["ProtR4pPostprocess"].solventMask.getExtended(), "outputMask")
             self.assertEqual(model.getObjLabel(), "initial model")
+
+    def test_a_streaming_session(self):
+        runs = self.loaded(
+            "streaming_log", movies_path=".", pixel="0.8", dose="1.3", diameter="170.0", box="300", stream_first="500", threads="2"
+        )
+        motion, extract = runs["ProtR4pMotionCorrection"], runs["ProtR4pExtractParticles"]
+        self.assertEqual(
+            (len(runs), runs["ProtImportMovies"].dosePerFrame.get(), runs["ProtR4pPickLog"].log_diam_max.get()), (9, 1.3, 170.0)
+        )
+        self.assertTrue(runs["ProtImportMovies"].dataStreaming.get())
+        self.assertEqual((motion.inputMovies.getExtended(), motion.numberOfThreads.get()), ("outputMovies", 2))
+        self.assertEqual((extract.extract_size.get(), extract.do_rescale.get()), (300, True))
+        self.assertEqual(extract.ctfRelations.getObjValue().getObjId(), runs["ProtR4pCtfEstimation"].getObjId())
+        classes = runs["ProtR4pStreamClassify2D"]
+        self.assertEqual((classes.stream_first.get(), classes.inputParticles.getExtended()), (500, "outputParticles"))
 
     def test_ranked_classes(self):
         by_class = self.loaded("classes_ranked", fewest="5")
