@@ -11,6 +11,7 @@ validation jobs and prints the best few; the test jobs are not touched.
 import argparse
 import itertools
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,22 @@ from measure import replace_section
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
+from relion4plugin.ranker.job_stage import JobStage, job_classes, scores_in_jobs
 from relion4plugin.ranker.metrics import Rates, roc_auc, selection_rates, spearman, supervised_threshold
 from relion4plugin.ranker.samples import Samples, concatenate, read_samples
+from relion4plugin.ranker.standing import job_rows
 from relion4plugin.ranker.weights import load_weights
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
 LEAST_CLASSES = 8  # of a job, for a rank correlation
+LARGE = 0.25  # an error that should not happen
+RULE_WORDS = {
+    "default": "score from 0.15",
+    "scores": "threshold made from the scores alone",
+    "calibrated": "calibrated (default)",
+    "best_of_scores": "each job's best cut of the score",
+    "best": "each job's best cut of the score in the job",
+}
 RULES = {
     "top_share": (0.01, 0.03),
     "fraction": (0.2, 0.3, 0.4, 0.5),
@@ -49,43 +60,58 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def jobs_of(samples: Samples) -> list[np.ndarray]:
-    """Rows of each job, in order of name."""
-    return [np.flatnonzero(samples.job == job) for job in np.unique(samples.job)]
-
-
 def rates_of(samples: Samples, scores: np.ndarray, threshold: float) -> Rates:
     """Errors of a threshold on the classes of one job."""
     return selection_rates(good_classes(samples), scores, particle_numbers(samples), threshold)
 
 
-def judge_job(samples: Samples, scores: np.ndarray, settings: CalibrationSettings) -> dict[str, Any]:
-    """Everything about one job."""
+def judge_job(samples: Samples, scores: np.ndarray, settings: CalibrationSettings, in_job: np.ndarray | None, cut: float) -> dict[str, Any]:
+    """Everything about one job.
+
+    Of the scores in this job those from `cut` on are selected; for weights without them the scores and their threshold stand in.
+    """
     good, particles = good_classes(samples), particle_numbers(samples)
     own = calibrated_threshold(scores, particles, settings)
+    if in_job is None:
+        in_job, cut = scores, own
     chosen = {
         "default": rates_of(samples, scores, DEFAULT_THRESHOLD),
-        "calibrated": rates_of(samples, scores, own),
-        "best": supervised_threshold(good, scores, particles),
+        "scores": rates_of(samples, scores, own),
+        "calibrated": rates_of(samples, in_job, cut),
+        "best_of_scores": supervised_threshold(good, scores, particles),
+        "best": supervised_threshold(good, in_job, particles),
     }
-    quality = samples.extra["q"]
     return {
         "job": str(samples.job[0]),
         "structure": str(samples.structure[0]),
         "classes": len(samples),
         "good": float(particles[good].sum() / particles.sum()),
         "mse": float(np.mean((scores - samples.score) ** 2)),
-        # scores are shown with two digits, and below 0 they say the same as 0: classes without any protein tie, as their quality does
-        "spearman": spearman(quality, np.round(np.clip(scores, 0, 1), 2)) if len(samples) >= LEAST_CLASSES else float("nan"),
-        "selected": float(particles[scores >= own].sum() / particles.sum()),
+        "spearman_of_scores": rank_correlation(samples, scores),
+        "spearman": rank_correlation(samples, in_job),
+        "selected": float(particles[in_job >= cut].sum() / particles.sum()),
         **{f"{name}_{kind}": getattr(rate, kind) for name, rate in chosen.items() for kind in ("false_positive", "false_negative")},
         "best_threshold": chosen["best"].threshold,
     }
 
 
-def judge(samples: Samples, scores: np.ndarray, settings: CalibrationSettings) -> list[dict[str, Any]]:
-    """Everything about each job."""
-    return [judge_job(samples.select(rows), scores[rows], settings) for rows in jobs_of(samples)]
+def rank_correlation(samples: Samples, scores: np.ndarray) -> float:
+    """Spearman's correlation with quality; NaN for small jobs.
+
+    Scores are shown with two digits, and below 0 they say the same as 0: classes without any protein tie, as their quality does.
+    """
+    return spearman(samples.extra["q"], np.round(np.clip(scores, 0, 1), 2)) if len(samples) >= LEAST_CLASSES else float("nan")
+
+
+def judge(samples: Samples, scores: np.ndarray, settings: CalibrationSettings, stage: JobStage | None = None) -> list[dict[str, Any]]:
+    """Everything about each job; `stage` is the one that sees the whole job."""
+    found = []
+    for rows in job_rows(samples):
+        part = samples.select(rows)
+        in_job = None if stage is None else stage.scores(job_classes(part, scores[rows]))
+        cut = math.nan if stage is None or in_job is None else stage.threshold.of(in_job, particle_numbers(part))
+        found.append(judge_job(part, scores[rows], settings, in_job, cut))
+    return found
 
 
 def mean(jobs: list[dict[str, Any]], key: str) -> float:
@@ -94,11 +120,12 @@ def mean(jobs: list[dict[str, Any]], key: str) -> float:
     return float(values[np.isfinite(values)].mean())
 
 
-def rows_of_rules(samples: Samples, scores: np.ndarray) -> list[str]:
+def rows_of_rules(samples: Samples, scores: np.ndarray, stage: JobStage | None) -> list[str]:
     """The ranker beside rules that need no network, by how well they part good classes from the rest."""
     good, particles = good_classes(samples), particle_numbers(samples)
     rules = {
-        "the ranker": scores,
+        **({} if stage is None else {"score in the job": scores_in_jobs(stage, samples, scores)}),
+        "score": scores,
         "estimated resolution": -samples.extra["resolution"],
         "share / resolution": samples.extra["pdf"] / samples.extra["resolution"],
         "particles": particles,
@@ -106,7 +133,7 @@ def rows_of_rules(samples: Samples, scores: np.ndarray) -> list[str]:
     lines = ["| Rule | AUC | AUC, classes by their particles | Mean of the larger error at each job's best cut |", "|---|---|---|---|"]
     for name, values in rules.items():
         errors = []
-        for rows in jobs_of(samples):
+        for rows in job_rows(samples):
             best = supervised_threshold(good[rows], values[rows], particles[rows])
             errors.append(max(best.false_positive, best.false_negative))
         error = float(np.nanmean(errors))
@@ -116,15 +143,15 @@ def rows_of_rules(samples: Samples, scores: np.ndarray) -> list[str]:
 
 def rows_of_jobs(jobs: list[dict[str, Any]]) -> list[str]:
     """Table of the jobs; errors are fractions of the particles that should be selected."""
-    head = "| Job | Structure | Classes | Good particles | MSE | Spearman | FPR, FNR at 0.15 | FPR, FNR calibrated | Best cut |"
-    lines = [head, "|---" * 9 + "|"]
+    head = "| Job | Structure | Classes | Good particles | MSE | Spearman | FPR, FNR at 0.15 | from scores alone | calibrated | Best cut |"
+    lines = [head, "|---" * 10 + "|"]
     for job in jobs:
-        pairs = [_pair(job, name) for name in ("default", "calibrated")]
+        pairs = [_pair(job, name) for name in ("default", "scores", "calibrated")]
         best = "" if not np.isfinite(job["best_false_positive"]) else f"{job['best_threshold']:.2f}: {_pair(job, 'best')}"
         rank = f"{job['spearman']:.2f}" if np.isfinite(job["spearman"]) else ""
         lines.append(
             f"| {job['job']} | {job['structure']} | {job['classes']} | {job['good']:.2f} | {job['mse']:.4f} | {rank} | {pairs[0]} | "
-            f"{pairs[1]} | {best} |"
+            f"{pairs[1]} | {pairs[2]} | {best} |"
         )
     return lines
 
@@ -136,18 +163,21 @@ def _pair(job: dict[str, Any], name: str) -> str:
 
 def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str, Any]]) -> list[str]:
     """Figures over all jobs of a split."""
-    ranks = np.array([job["spearman"] for job in jobs])
+    ranks = [np.nanmedian([job[key] for job in jobs]) for key in ("spearman_of_scores", "spearman")]
     empty = [job for job in jobs if not np.isfinite(job["default_false_positive"])]
     lines = [
         f"{name}: {len(samples)} classes of {len(jobs)} jobs and {len(np.unique(samples.structure))} structures. Mean square error "
         f"{np.mean((scores - samples.score) ** 2):.4f} (of the mean score: {np.var(samples.score):.4f}). Median Spearman of score and "
-        f"quality within jobs {np.nanmedian(ranks):.2f}.",
+        f"quality within jobs {ranks[0]:.2f}, of the score in the job {ranks[1]:.2f}.",
         "",
     ]
-    for rule in ("default", "calibrated", "best"):
+    for rule, words in RULE_WORDS.items():
         positive, negative = (f"{rule}_false_positive", f"{rule}_false_negative")
-        worst = max(np.nanmax([job[positive] for job in jobs]), np.nanmax([job[negative] for job in jobs]))
-        lines.append(f"- {rule}: mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}, largest of all {worst:.2f}.")
+        errors = np.array([max(job[positive], job[negative]) for job in jobs])
+        large = f"{np.sum(errors > LARGE)} of {np.isfinite(errors).sum()} jobs above {LARGE}"
+        worst = float(np.nanmax(errors))
+        means = f"mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}"
+        lines.append(f"- {words}: {means}, largest of all {worst:.2f}; {large}.")
     lines.append(f"- {len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
     return lines
 
@@ -157,7 +187,7 @@ def tune(samples: Samples, scores: np.ndarray) -> list[tuple[float, CalibrationS
 
     Where nothing is good, a third of what is selected counts: keeping what is useless costs less than losing what is good.
     """
-    parts = [(samples.select(rows), scores[rows]) for rows in jobs_of(samples)]
+    parts = [(samples.select(rows), scores[rows]) for rows in job_rows(samples)]
     found = []
     for values in itertools.product(*RULES.values()):
         settings = CalibrationSettings(**dict(zip(RULES, values, strict=True)))
@@ -216,16 +246,16 @@ def main() -> int:
     lines: list[str] = []
     for name, samples in (("Validation", validation), ("Test", test)):
         scores = ranker.score(samples.images, samples.features)
-        jobs = judge(samples, scores, settings)
+        jobs = judge(samples, scores, settings, ranker.job_stage)
         lines += [*summary(name, samples, scores, jobs), ""]
-    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(test, scores), ""]
+    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(test, scores, ranker.job_stage), ""]
     if options.others:
         lines += ["| Weights | MSE, validation | MSE, test | Mean FPR, FNR at each job's best cut |", "|---|---|---|---|"]
         for name, path in (word.split("=", 1) for word in options.others):
             other = load_weights(Path(path))
             errors = [np.mean((other.score(part.images, part.features) - part.score) ** 2) for part in (validation, test)]
             found = judge(test, other.score(test.images, test.features), settings)
-            rates = [mean(found, f"best_{kind}") for kind in ("false_positive", "false_negative")]
+            rates = [mean(found, f"best_of_scores_{kind}") for kind in ("false_positive", "false_negative")]
             lines.append(f"| {name} | {errors[0]:.4f} | {errors[1]:.4f} | {rates[0]:.3f}, {rates[1]:.3f} |")
         lines.append("")
     print("\n".join(lines))

@@ -68,6 +68,8 @@ def with_report(outputs: rank.RankOutputs) -> rank.RankOutputs:
 
 def _lines(outputs: rank.RankOutputs) -> list[str]:
     cut = f"{outputs.rule}, from {outputs.threshold:.3f}" if outputs.threshold is not None else outputs.rule
+    if outputs.threshold is not None and outputs.ranked is not None and outputs.ranked.deciding is not outputs.ranked.scores:
+        cut += " of the score in this job"
     share = 100 * outputs.n_selected_particles / outputs.n_particles
     lines = [
         f"selected: {outputs.n_selected} of {outputs.n_classes} classes ({cut}), {outputs.n_selected_particles} particles ({share:.1f} %)",

@@ -197,8 +197,8 @@ def _ranked(p: RankParameters, classified: Any, ranker: "Ranker", labels: np.nda
     features = compute_features(classified, granularity=not ranker.own)
     scores = scores_of(classified, features, ranker)
     if labels is None:
-        return apply_rule(classified, features, scores, rule_of(p))
-    return apply_labels(classified, features, scores, labels, p.fn_selection)
+        return apply_rule(classified, features, scores, rule_of(p), ranker)
+    return apply_labels(classified, features, scores, labels, p.fn_selection, ranker)
 
 
 def _keep(p: RankParameters, ranked: "RankedRun", labels: np.ndarray | None) -> Path | None:

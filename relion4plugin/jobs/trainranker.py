@@ -1,9 +1,10 @@
 """Training of the class ranker as a job: checks, samples, training, weights and report."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +19,11 @@ from relion4plugin.progress import Progress
 from relion4plugin.ranker.available import require_torch
 
 if TYPE_CHECKING:
+    from relion4plugin.ranker.job_stage import JobStage
+    from relion4plugin.ranker.network import ClassRankerNet
     from relion4plugin.ranker.samples import Samples
     from relion4plugin.ranker.training import TrainingSettings
+    from relion4plugin.ranker.weights import Ranker
 
 __all__ = ["JOB_TYPE", "TrainRankerOutputs", "TrainRankerParameters", "run", "settings_of", "validate"]
 
@@ -93,6 +97,10 @@ def validate(parameters: TrainRankerParameters) -> tuple[str, ...]:
         raise UserError("final_learning_rate is larger than learning_rate: give a smaller --final_learning_rate")
     if parameters.do_calibrate and parameters.valid_fraction == 0:
         raise UserError("there are no validation samples to calibrate scores on: give --valid_fraction, or leave out --do_calibrate")
+    if parameters.job_folds == 1:
+        raise UserError("job_folds is 1: networks that leave out one part need at least two; give --job_folds 4, or 0 for no job stage")
+    if parameters.keep_network and not (parameters.weights and parameters.job_folds):
+        raise UserError("--keep_network trains only the job stage: give the weights with --weights and the parts with --job_folds")
     if parameters.weights and (parameters.image_vector, parameters.hidden) != (48, 48):
         return ("the widths of the network are those of the weights; --image_vector and --hidden are ignored",)
     return ()
@@ -149,8 +157,6 @@ def run(
 def _train(
     parameters: TrainRankerParameters, out_dir: Path, progress: Progress, resume: bool, remarks: tuple[str, ...]
 ) -> TrainRankerOutputs:
-    from relion4plugin.ranker.model_card import training_report
-    from relion4plugin.ranker.training import train
     from relion4plugin.ranker.training_set import read_training_set
     from relion4plugin.ranker.weights import load_weights, save_weights
 
@@ -159,10 +165,10 @@ def _train(
     samples, valid = _divided(everything, parameters)
     _keep(everything, parameters, out_dir)
     start = load_weights(None if parameters.weights == SHIPPED else parameters.weights) if parameters.weights else None
-    settings = settings_of(parameters)
-    trained = train(samples, valid, settings, out_dir, progress, start.net if start else None, resume)
-    card, report = training_report(trained, samples, valid, settings, parameters.do_calibrate, start.path.name if start else "")
-    save_weights(out_dir / WEIGHTS, trained.net, card)
+    net, report = _network(parameters, samples, valid, out_dir, progress, start, resume)
+    stage, said = _job_stage(parameters, samples, valid, out_dir, progress, start, resume)
+    save_weights(out_dir / WEIGHTS, net, report["card"], stage)
+    report["job_stage"] = stage.about if stage else None
     atomic_write_text(out_dir / REPORT, json.dumps(report, indent=1) + "\n")
     valid_metrics = report["metrics"]["valid"] or {}
     return TrainRankerOutputs(
@@ -173,8 +179,50 @@ def _train(
         train_mse=report["metrics"]["train"]["mse"],
         valid_mse=valid_metrics.get("mse"),
         valid_spearman=valid_metrics.get("median_spearman_within_jobs"),
-        remarks=(*remarks, *left_out),
+        remarks=(*remarks, *left_out, *said),
     )
+
+
+def _network(
+    parameters: TrainRankerParameters, samples: "Samples", valid: "Samples | None", out_dir: Path, progress: Progress,
+    start: "Ranker | None", resume: bool,
+) -> tuple["ClassRankerNet", dict[str, Any]]:  # fmt: skip
+    """Train the network, or keep the one that is given; with the report, which holds its card."""
+    from relion4plugin.ranker.model_card import training_report
+    from relion4plugin.ranker.training import train
+
+    if parameters.keep_network and start is not None:
+        if "metrics" not in start.card:
+            raise UserError(f"weights {start.path}: not made by train-ranker, which --keep_network needs; leave it out")
+        return start.net, {"card": start.card, "history": [], "metrics": start.card["metrics"]}
+    settings = settings_of(parameters)
+    trained = train(samples, valid, settings, out_dir, progress, start.net if start else None, resume)
+    report = training_report(trained, samples, valid, settings, parameters.do_calibrate, start.path.name if start else "")
+    return trained.net, report
+
+
+def _job_stage(
+    parameters: TrainRankerParameters, samples: "Samples", valid: "Samples | None", out_dir: Path, progress: Progress,
+    start: "Ranker | None", resume: bool,
+) -> tuple["JobStage | None", tuple[str, ...]]:  # fmt: skip
+    """Train the stage that sees the whole job, or keep the one that the weights bring, which is said."""
+    from relion4plugin.ranker.held_out import divide, held_out_scores
+    from relion4plugin.ranker.job_stage import fit_job_stage
+
+    if not parameters.job_folds:
+        kept = start.job_stage if start else None
+        return kept, (f"the job stage is that of {start.path.name}; --job_folds 4 trains it anew",) if start and kept else ()
+    settings = dataclasses.replace(settings_of(parameters), epochs=parameters.job_epochs)
+    part = divide(samples, parameters.job_folds)
+    scores = held_out_scores(samples, valid, part, settings, out_dir, progress, resume)
+    about = {
+        "classes": len(samples),
+        "sha256": samples.digest(),
+        "networks": dataclasses.asdict(settings),
+        "parts": parameters.job_folds,
+        "mse_of_held_out_scores": float(np.mean((scores - samples.score) ** 2)),
+    }
+    return fit_job_stage(samples, scores, parameters.seed, about), ()
 
 
 def _divided(samples: "Samples", parameters: TrainRankerParameters) -> tuple["Samples", "Samples | None"]:

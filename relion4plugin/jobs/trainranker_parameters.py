@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from relion4plugin.jobs.parameters import parameter
 
-_IO, _NETWORK, _OPTIMISATION, _AUGMENT = "I/O", "Network", "Optimisation", "Augmentation"
+_IO, _NETWORK, _OPTIMISATION, _AUGMENT, _JOB = "I/O", "Network", "Optimisation", "Augmentation", "Job stage"
 
 
 @dataclass(frozen=True)
@@ -103,4 +103,17 @@ class TrainRankerParameters:
     do_calibrate: bool = parameter(
         False, label="Calibrate to 0.15", section=_OPTIMISATION, relion=False,
         help="Map the scores so that the best common threshold of the validation jobs becomes 0.15.",
+    )
+    job_folds: int = parameter(
+        0, label="Parts for the job stage", section=_JOB, minimum=0, maximum=20, relion=False,
+        help="Also train the stage that sees the whole job, on scores by networks that are trained without one of so many parts of "
+        "the structures; 0 leaves it out, or keeps that of the weights that are started from.",
+    )
+    job_epochs: int = parameter(
+        8, label="Epochs of the parts", section=_JOB, minimum=1, advanced=True, relion=False,
+        help="Passes of each of these networks over its samples.",
+    )
+    keep_network: bool = parameter(
+        False, label="Only the job stage", section=_JOB, advanced=True, relion=False,
+        help="Leave the network of --weights as it is, and train the job stage only.",
     )

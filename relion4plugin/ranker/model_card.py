@@ -18,7 +18,7 @@ from relion4plugin.ranker.weights import predict
 
 def training_report(
     trained: Trained, samples: Samples, valid: Samples | None, settings: TrainingSettings, calibrate: bool, started_from: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> dict[str, Any]:
     """Evaluate a trained network and describe it.
 
     Parameters
@@ -36,8 +36,8 @@ def training_report(
 
     Returns
     -------
-    tuple
-        The model card, and the report: card, history and metrics job by job.
+    dict
+        ``card``, the model card; ``history``; and ``metrics``, job by job.
     """
     gamma = 1.0
     if calibrate and valid is not None:
@@ -60,8 +60,7 @@ def training_report(
         "validation_set": _described(valid) if valid is not None else None,
         "metrics": {"train": _summary(train_metrics), "valid": _summary(valid_metrics)},
     }
-    report = {"card": card, "history": trained.history, "metrics": {"train": train_metrics, "valid": valid_metrics}}
-    return card, report
+    return {"card": card, "history": trained.history, "metrics": {"train": train_metrics, "valid": valid_metrics}}
 
 
 def _scores(trained: Trained, samples: Samples, settings: TrainingSettings) -> np.ndarray:

@@ -11,8 +11,10 @@ from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_thre
 from relion4plugin.ranker.class_run import ClassRun
 from relion4plugin.ranker.features import FEWEST_PARTICLES, ClassFeatures
 from relion4plugin.ranker.selection import Minimum, Selection, select_by_score, select_top_fraction, selected_by_hand
+from relion4plugin.ranker.standing import JobClasses
 
 if TYPE_CHECKING:
+    from relion4plugin.ranker.job_stage import JobStage
     from relion4plugin.ranker.weights import Ranker
 
 NO_SCORE = -999.0  # of a class that has too few particles for a score
@@ -36,7 +38,7 @@ class SelectionRule:
     minimum
         Classes are added by falling score until it is reached, under every rule.
     calibration
-        Constants of the threshold made for the data set.
+        Constants of the threshold made for the data set, for weights without a job stage, which has its own.
     """
 
     kind: str = CALIBRATED
@@ -65,9 +67,13 @@ class RankedRun:
     rule
         One of `RULES`, or the name of the file with a choice by hand.
     threshold
-        Score from which on classes were selected; infinite if there was no good class, NaN for a choice by hand.
+        Score from which on classes were selected; infinite if there was no good class, NaN for a choice by hand. Under every rule
+        but "score" it is a score in this job, where there are such scores.
     remarks
         What the user should know about the selection.
+    job_scores
+        float64 (K,), scores in this job: how likely each class is a good one, judged by the whole job; -999 where there is none.
+        None if the weights have no stage for that.
     """
 
     run: ClassRun
@@ -78,6 +84,12 @@ class RankedRun:
     rule: str
     threshold: float
     remarks: tuple[str, ...]
+    job_scores: np.ndarray | None = None
+
+    @property
+    def deciding(self) -> np.ndarray:
+        """The scores by which classes are put in order and selected, float64 (K,)."""
+        return self.scores if self.job_scores is None or self.rule == SCORE else self.job_scores
 
     @property
     def particle_mask(self) -> np.ndarray:
@@ -120,26 +132,49 @@ def scores_of(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> np.nd
     return scores
 
 
-def apply_rule(run: ClassRun, features: ClassFeatures, scores: np.ndarray, rule: SelectionRule) -> RankedRun:
-    """Select the classes of a run by a rule; `scores` (K,) as from `scores_of`."""
-    chosen = _select(scores[features.classes], features.particles, rule)
+def job_scores_of(run: ClassRun, features: ClassFeatures, scores: np.ndarray, ranker: "Ranker") -> np.ndarray | None:
+    """Score all classes within their job, float64 (K,), -999 for those without features; None if the weights cannot."""
+    if ranker.job_stage is None:
+        return None
+    own = scores[features.classes]
+    job = JobClasses(own, features.normalised, features.images, features.particles, features.resolution)
+    found = np.full(len(run.pdf), NO_SCORE)
+    found[features.classes] = ranker.job_stage.scores(job)
+    return found
+
+
+def apply_rule(
+    run: ClassRun, features: ClassFeatures, scores: np.ndarray, rule: SelectionRule, ranker: "Ranker | None" = None
+) -> RankedRun:
+    """Select the classes of a run by a rule; `scores` (K,) as from `scores_of`.
+
+    With a `ranker` that has a job stage, every rule but "score" goes by the scores in this job.
+    """
+    stage = ranker.job_stage if ranker is not None else None
+    in_job = job_scores_of(run, features, scores, ranker) if ranker is not None else None
+    deciding = scores if in_job is None or rule.kind == SCORE else in_job
+    values, particles = deciding[features.classes], features.particles
+    chosen = _select(values, particles, rule, stage)
     selected = features.classes[chosen.rows]
-    remarks = (*_score_remarks(scores, features), *_rule_remarks(scores[features.classes], features.particles, chosen, rule))
-    return RankedRun(run, features, scores, selected, chosen.n_by_rule, rule.kind, chosen.threshold, remarks)
+    remarks = (*_score_remarks(scores, features), *_rule_remarks(values, particles, chosen, rule, stage))
+    return RankedRun(run, features, scores, selected, chosen.n_by_rule, rule.kind, chosen.threshold, remarks, in_job)
 
 
-def apply_labels(run: ClassRun, features: ClassFeatures, scores: np.ndarray, labels: np.ndarray, source: str) -> RankedRun:
+def apply_labels(
+    run: ClassRun, features: ClassFeatures, scores: np.ndarray, labels: np.ndarray, source: str, ranker: "Ranker | None" = None
+) -> RankedRun:
     """Select the classes that a person chose: `labels` int (K,), 0 for those left out; `source` names where they come from."""
     chosen = selected_by_hand(np.flatnonzero(labels > 0))
     remarks = _score_remarks(scores, features)
     if len(chosen.rows) == 0:
         remarks = (*remarks, f"nothing is selected: {source} chooses no class")
-    return RankedRun(run, features, scores, chosen.rows, chosen.n_by_rule, source, chosen.threshold, remarks)
+    in_job = job_scores_of(run, features, scores, ranker) if ranker is not None else None
+    return RankedRun(run, features, scores, chosen.rows, chosen.n_by_rule, source, chosen.threshold, remarks, in_job)
 
 
-def _select(scores: np.ndarray, particles: np.ndarray, rule: SelectionRule) -> Selection:
+def _select(scores: np.ndarray, particles: np.ndarray, rule: SelectionRule, stage: "JobStage | None") -> Selection:
     if rule.kind == CALIBRATED:
-        low = calibrated_threshold(scores, particles, rule.calibration)
+        low = calibrated_threshold(scores, particles, rule.calibration) if stage is None else stage.threshold.of(scores, particles)
         return select_by_score(scores, particles, low, minimum=rule.minimum)
     if rule.kind == TOP:
         return select_top_fraction(scores, particles, rule.top_fraction, rule.minimum)
@@ -153,11 +188,16 @@ def _score_remarks(scores: np.ndarray, features: ClassFeatures) -> tuple[str, ..
     return (f"{without} of {len(scores)} classes have no score: they have 10 particles or fewer",) if without else ()
 
 
-def _rule_remarks(scores: np.ndarray, particles: np.ndarray, chosen: Selection, rule: SelectionRule) -> tuple[str, ...]:
+def _rule_remarks(
+    scores: np.ndarray, particles: np.ndarray, chosen: Selection, rule: SelectionRule, stage: "JobStage | None"
+) -> tuple[str, ...]:
     remarks = []
     best = float(scores.max())
+    if rule.kind == CALIBRATED and stage is None:
+        remarks.append("these weights have no stage that sees the whole job: the threshold is made from the scores alone")
     if rule.kind == CALIBRATED and math.isinf(chosen.threshold):
-        remarks.append(f"no class looks good: the best score is {best:.3f}, below {rule.calibration.junk:g}")
+        what = f"score is {best:.3f}, below {rule.calibration.junk:g}" if stage is None else f"score in this job is {best:.3f}"
+        remarks.append(f"no class looks good: the best {what}")
     added = len(chosen.rows) - chosen.n_by_rule
     if added and rule.kind != NUMBER:
         remarks.append(f"{added} classes below the threshold were added to reach the minimum that was asked for")

@@ -14,6 +14,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_path
 from relion4plugin.ranker.calibration import calibrated
 from relion4plugin.ranker.inputs import network_features, without
+from relion4plugin.ranker.job_stage import CARD_KEY, JobStage, stage_to_store, stored_stage
 from relion4plugin.ranker.network import N_CNN_OUTPUT, ClassRankerNet
 from relion4plugin.ranker.weight_files import read_tensors
 
@@ -39,12 +40,15 @@ class Ranker:
         The model card: format version, features, normalisation, clip, calibration, thresholds, training set, metrics.
     path
         The file.
+    job_stage
+        The second stage, which sees the whole job; None where the weights have none.
     """
 
     net: ClassRankerNet
     own: bool
     card: dict[str, Any]
     path: Path
+    job_stage: JobStage | None = None
 
     def score(self, images: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Score class averages; a larger score is a better class.
@@ -107,7 +111,7 @@ def load_weights(path: str | os.PathLike[str] | None = None) -> Ranker:
     tensors, card = read_tensors(file)
     if card is not None:
         _check_card(card, file)
-    return Ranker(_filled_network(tensors, file).eval(), card is not None, card or {}, file)
+    return Ranker(_filled_network(tensors, file).eval(), card is not None, card or {}, file, stored_stage(tensors, card or {}, file))
 
 
 def _check_card(card: dict[str, Any], file: Path) -> None:
@@ -152,7 +156,7 @@ def _foreign(file: Path, name: str, found: tuple[int, ...] | None, expected: tup
     return UserError(f"weights {file}: of another network: tensor {name} {has}, expected shape {expected}; give weights of a class ranker")
 
 
-def save_weights(path: str | os.PathLike[str], net: ClassRankerNet, card: dict[str, Any]) -> None:
+def save_weights(path: str | os.PathLike[str], net: ClassRankerNet, card: dict[str, Any], job_stage: JobStage | None = None) -> None:
     """Write a network and its card as safetensors, whole or not at all.
 
     Parameters
@@ -162,7 +166,10 @@ def save_weights(path: str | os.PathLike[str], net: ClassRankerNet, card: dict[s
     net
         The network.
     card
-        Everything that belongs to the weights, storable as JSON; ``format_version`` and the widths are added.
+        Everything that belongs to the weights, storable as JSON; ``format_version``, the widths and the block of the job stage
+        are added.
+    job_stage
+        The second stage, None for none.
 
     Raises
     ------
@@ -171,6 +178,10 @@ def save_weights(path: str | os.PathLike[str], net: ClassRankerNet, card: dict[s
     """
     image_vector, hidden, _ = net.widths
     complete = {**card, "format_version": CARD_VERSION, "image_vector": image_vector, "hidden": hidden}
+    complete.pop(CARD_KEY, None)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    if job_stage is not None:
+        added, complete[CARD_KEY] = stage_to_store(job_stage)
+        tensors |= added
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"card": json.dumps(complete, sort_keys=True)})

@@ -240,3 +240,22 @@ def test_real_runs_of_relion(shared_data, project, run, n_classes):
     again = rank.RankParameters(fn_model=str(outputs.optimiser), fn_weights="net.safetensors")
     with pytest.raises(UserError, match=r"rank_model\.star"):
         rank.run(again, project / "Select/job003", Silent())
+
+
+def test_the_shipped_weights_judge_within_the_job(project, capsys):
+    words = ["rank", "--i", OPTIMISER, "--quiet", "--json"]
+    assert main([*words, "--o", "Select/job002"]) == 0
+    printed = capsys.readouterr()
+    page = (project / "Select/job002/report.html").read_text()
+    assert "in this job" in page and "no stage" not in printed.err
+    parameters = rank.RankParameters(fn_model=OPTIMISER, select_by="number", select_nr_classes=1)
+    ranked = rank.run(parameters, project / "Select/job003", Silent()).ranked
+    assert ranked is not None and ranked.job_scores is not None and ranked.job_scores[4] == ranked.scores[4] == -999
+    assert ranked.selected.tolist() == [int(np.argmax(ranked.job_scores))]
+    by_score = rank.run(rank.RankParameters(fn_model=OPTIMISER, select_by="score"), project / "Select/job004", Silent()).ranked
+    assert by_score is not None and by_score.selected.tolist() == np.flatnonzero(by_score.scores >= 0.15).tolist()
+
+
+def test_weights_without_a_job_stage_say_so(project, capsys):
+    assert main(command()) == 0
+    assert "made from the scores alone" in capsys.readouterr().err

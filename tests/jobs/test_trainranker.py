@@ -96,3 +96,35 @@ def test_torch_that_is_not_installed(tmp_path, archive, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install torch"):
         trainranker.run(parameters(archive), tmp_path / "job", Silent())
+
+
+@pytest.fixture
+def whole_archive(tmp_path):
+    samples = toy_samples(40)
+    samples.extra["resolution"] = 30 - 20 * samples.score.astype(np.float64)
+    write_samples(tmp_path / "whole.npz", samples)
+    return tmp_path / "whole.npz"
+
+
+def test_the_job_stage_is_trained_kept_and_trained_alone(tmp_path, whole_archive):
+    first = trainranker.run(parameters(whole_archive, job_folds=2, job_epochs=1), tmp_path / "one", Silent())
+    ranker = load_weights(first.weights)
+    assert ranker.job_stage is not None and ranker.job_stage.about["parts"] == 2
+    assert (tmp_path / "one/part2/checkpoint.safetensors").is_file()
+    tuned = trainranker.run(parameters(whole_archive, weights=str(first.weights)), tmp_path / "two", Silent())
+    kept = load_weights(tuned.weights).job_stage
+    assert kept is not None and np.array_equal(kept.trees.leaf, ranker.job_stage.trees.leaf)
+    assert any("job stage is that of class_ranker.safetensors" in remark for remark in tuned.remarks)
+    alone = parameters(whole_archive, weights=str(first.weights), keep_network=True, job_folds=2, job_epochs=2, seed=12)
+    again = load_weights(trainranker.run(alone, tmp_path / "three", Silent()).weights)
+    assert all(bool((a == b).all()) for a, b in zip(again.net.parameters(), ranker.net.parameters(), strict=True))
+    assert again.job_stage is not None and again.job_stage.about["networks"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"job_folds": 1}, "at least two"), ({"keep_network": True}, "give the weights"), ({"keep_network": True, "job_folds": 3}, "weights")],
+)
+def test_mistakes_with_the_job_stage(archive, changes, message):
+    with pytest.raises(UserError, match=message):
+        trainranker.validate(parameters(archive, **changes))

@@ -1,0 +1,181 @@
+"""A second stage of the ranker, which sees the whole job: how likely each class is a good one.
+
+The network sees one class at a time. Boosted trees take its score together with the features, the shape of the average and the
+standing of the class within its job, and return the probability that someone who knows the truth would select the class.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit, logit
+
+from relion4plugin.errors import UserError
+from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees
+from relion4plugin.ranker.calibrated import data_set_level
+from relion4plugin.ranker.evaluation import good_classes, particle_numbers
+from relion4plugin.ranker.samples import Samples
+from relion4plugin.ranker.standing import JobClasses, job_rows, standing
+
+CARD_KEY = "job_stage"
+STAGE_VERSION = 1
+TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
+_PREFIX = f"{CARD_KEY}."
+_SURE = 1e-3  # probabilities beyond this and its complement count as equal
+_LEAST_GOOD = 0.15  # share of good particles in a job, below which errors count as if it were this
+
+
+@dataclass(frozen=True)
+class OddsThreshold:
+    """Which classes of a job are likely enough: the more sure the best of them, the more is asked of the others.
+
+    The logarithm of the odds at the threshold is ``offset + slope`` times that of the best classes, which together hold `top_share`
+    of the particles.
+    """
+
+    top_share: float = 0.03
+    slope: float = 0.4
+    offset: float = -1.6
+
+    def of(self, probability: np.ndarray, particles: np.ndarray) -> float:
+        """Return the probability (n,) from on which a class of a job is selected; infinite if none reaches it."""
+        level = float(logit(np.clip(data_set_level(probability, particles, self.top_share), _SURE, 1 - _SURE)))
+        threshold = float(expit(self.offset + self.slope * level))
+        return threshold if probability.max() >= threshold else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class JobStage:
+    """Trees, what they are asked about, and the rule for a threshold on their answer.
+
+    Attributes
+    ----------
+    trees
+        The trees.
+    inputs
+        Names of their columns, of `standing`.
+    threshold
+        How the threshold of a job follows from its probabilities.
+    about
+        What it was trained on, storable as JSON.
+    """
+
+    trees: BoostedTrees
+    inputs: tuple[str, ...]
+    threshold: OddsThreshold
+    about: dict[str, Any]
+
+    def scores(self, job: JobClasses) -> np.ndarray:
+        """Return the score in this job of each class, float64 (n,): the probability that it is good."""
+        described = standing(job)
+        return self.trees.probability(np.stack([described[name] for name in self.inputs], axis=1))
+
+
+def job_classes(samples: Samples, scores: np.ndarray) -> JobClasses:
+    """Take the classes of one job out of a set of samples; `scores` (n,) of the network."""
+    resolution = np.asarray(samples.extra["resolution"], np.float64)
+    return JobClasses(scores, samples.features, samples.images, particle_numbers(samples), resolution)
+
+
+def scores_in_jobs(stage: JobStage, samples: Samples, scores: np.ndarray) -> np.ndarray:
+    """Return the score in its job of every class of a set, float64 (n,); `scores` (n,) of the network."""
+    found = np.empty(len(samples))
+    for rows in job_rows(samples):
+        found[rows] = stage.scores(job_classes(samples.select(rows), scores[rows]))
+    return found
+
+
+def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[str, Any]) -> JobStage:
+    """Train the stage.
+
+    Parameters
+    ----------
+    samples
+        Labelled classes, all classes of each job.
+    scores
+        float (n,): scores by networks that were not trained on the class that they score.
+    seed
+        Of the trees.
+    about
+        Stored with it.
+
+    Raises
+    ------
+    UserError
+        If the samples lack resolutions or particles, or all classes are good, or none is.
+    """
+    for name in ("resolution", "particles"):
+        if not np.isfinite(np.asarray(samples.extra.get(name, np.nan), np.float64)).all():
+            raise UserError(f"the stage that sees the whole job needs the {name} of every class, which is missing: leave out --job_folds")
+    good = good_classes(samples)
+    if good.all() or not good.any():
+        raise UserError("the stage that sees the whole job needs good and other classes: add samples, or leave out --job_folds")
+    tables: dict[str, np.ndarray] = {}
+    for rows in job_rows(samples):
+        for name, values in standing(job_classes(samples.select(rows), scores[rows])).items():
+            tables.setdefault(name, np.empty(len(samples)))[rows] = values
+    table = np.stack(list(tables.values()), axis=1)
+    trees = grow_trees(table, good.astype(np.float64), error_weights(samples), TREES, seed)
+    return JobStage(trees, tuple(tables), OddsThreshold(), about)
+
+
+def error_weights(samples: Samples) -> np.ndarray:
+    """Weigh classes by what an error costs: its particles as a share of the good particles of its job; float64 (n,), mean 1.
+
+    That is how selections are judged (RELION-4.0 paper, Table 4). Jobs with few good particles do not count without limit.
+    """
+    good, particles = good_classes(samples), particle_numbers(samples)
+    weights = np.empty(len(samples))
+    for rows in job_rows(samples):
+        of_good, total = particles[rows][good[rows]].sum(), particles[rows].sum()
+        weights[rows] = particles[rows] / max(of_good, _LEAST_GOOD * total)
+    return weights / weights.mean()
+
+
+def stage_to_store(stage: JobStage) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the tensors of a stage by name, and its block in the model card."""
+    tensors = {f"{_PREFIX}{f.name}": torch.from_numpy(getattr(stage.trees, f.name)).contiguous() for f in dataclasses.fields(BoostedTrees)}
+    block = {
+        "version": STAGE_VERSION,
+        "inputs": list(stage.inputs),
+        "threshold": dataclasses.asdict(stage.threshold),
+        "trees": dataclasses.asdict(TREES),
+        "about": stage.about,
+    }
+    return tensors, block
+
+
+def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], file: Path) -> JobStage | None:
+    """Read the stage out of the content of a weights file; None if it has none.
+
+    Raises
+    ------
+    UserError
+        If it was written by a newer version, or does not fit together.
+    """
+    block = card.get(CARD_KEY)
+    if block is None:
+        return None
+    if int(block.get("version", 0)) > STAGE_VERSION:
+        raise UserError(f"weights {file}: job stage {block['version']} is newer than this program's {STAGE_VERSION}: update it")
+    try:
+        arrays = {f.name: tensors[_PREFIX + f.name].numpy() for f in dataclasses.fields(BoostedTrees)}
+        stage = JobStage(BoostedTrees(**arrays), tuple(block["inputs"]), OddsThreshold(**block["threshold"]), dict(block["about"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"weights {file}: the job stage is not complete ({error}); copy the file again") from error
+    _check(stage, file)
+    return stage
+
+
+def _check(stage: JobStage, file: Path) -> None:
+    trees = stage.trees
+    n, nodes = trees.column.shape if trees.column.ndim == 2 else (0, 0)
+    shapes = {"base": (1,), "limit": (n, nodes), "leaf": (n, nodes + 1)}
+    whole = n > 0 and (nodes + 1).bit_count() == 1 and all(getattr(trees, name).shape == shape for name, shape in shapes.items())
+    if not (whole and trees.column.min() >= UNUSED and trees.column.max() < len(stage.inputs)):
+        raise UserError(f"weights {file}: the trees of the job stage do not fit together; copy the file again")
