@@ -145,6 +145,7 @@ class ProtR4pExtractParticles(StreamingRun, EMProtocol):
         from relion4plugin.jobs.extract import PARTICLES, settings_of
         from relion4plugin.scipion.extracted import append_extracted
         from relion4plugin.scipion.micrograph_items import read_job_table
+        from relion4plugin.scipion.optics import carry_groups
 
         rows, settings = read_job_table(self.runFolder() / PARTICLES, "particles"), settings_of(self._parameters)
         micrographs = self.getInputMicrographs()
@@ -154,6 +155,7 @@ class ProtR4pExtractParticles(StreamingRun, EMProtocol):
                 particles.copyInfo(micrographs)
                 particles.setSamplingRate(micrographs.getSamplingRate() * settings.box / settings.size)
                 particles.setHasCTF(bool(self._ctfs))
+            carry_groups(particles, reopened(micrographs))
             append_extracted(particles, rows, items, self._positions, self._ctfs, known)
 
         self._append(ExtractOutputs.outputParticles.name, self._createSetOfParticles, fill)

@@ -65,6 +65,7 @@ class ProtR4pMotionCorrection(StreamingRun, EMProtocol):
         from relion4plugin.jobs.motioncorr import OUTPUT
         from relion4plugin.scipion.job_inputs import COMPANIONS
         from relion4plugin.scipion.micrograph_items import corrected_micrograph, read_job_table
+        from relion4plugin.scipion.optics import carry_groups
 
         made = {self._links.result_of(name, ".mrc"): movie for name, movie in items.items()}
         rows = [row for row in read_job_table(self.runFolder() / OUTPUT, "micrographs") if row["rlnMicrographName"] in made]
@@ -76,6 +77,7 @@ class ProtR4pMotionCorrection(StreamingRun, EMProtocol):
                 if not known:
                     micrographs.copyInfo(movies)
                     micrographs.setSamplingRate(pixel_size)
+                carry_groups(micrographs, movies)
                 for row in rows:
                     movie = made[row["rlnMicrographName"]]
                     if movie.getObjId() not in known:

@@ -40,6 +40,13 @@ def optics_values(images: Any, image_size: int = 0) -> OpticsValues:
     )
 
 
+def carry_groups(target: Any, source: Any) -> None:
+    """Bring the table of optics groups of a growing set up to that of the set which it is made from: groups join as movies do."""
+    groups = source.getAcquisition().opticsGroupInfo.get()
+    if groups:
+        target.getAcquisition().opticsGroupInfo.set(groups)
+
+
 def optics_table(optics: OpticsValues, items: SetColumns) -> "DataFrame":
     """One row per optics group of particles.
 

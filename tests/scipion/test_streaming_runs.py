@@ -76,6 +76,21 @@ class TestRuns(unittest.TestCase):
         self.assertEqual({number: after[number] for number in before}, before)
         self.assertEqual(run.summary(), ["3 movies"])
 
+    def test_optics_groups_that_join_later_reach_the_micrographs(self):
+        from relion4plugin.scipion.growing import reopened
+
+        row = "opticsGroup{0} {0} 300.0 2.7 0.1 " + f"{PIXEL}\n"
+        labels = ("OpticsGroupName", "OpticsGroup", "Voltage", "SphericalAberration", "AmplitudeContrast", "MicrographOriginalPixelSize")
+        text = "data_optics\n\nloop_\n" + "".join(f"_rln{label}\n" for label in labels) + row.format(1) + row.format(2)
+        run = self.motion()
+        self.session.add(self.session.movies[2], closed=True)
+        movies = reopened(self.session.set)
+        movies.getAcquisition().opticsGroupInfo.set(text)
+        movies.write()
+        movies.close()
+        run.streamStep("again")
+        self.assertEqual(reopened(run.outputMicrographs).getAcquisition().opticsGroupInfo.get(), text)
+
     def test_what_a_killed_run_computed_is_registered_and_not_computed_again(self):
         run = self.motion()
         times = {path.name: path.stat().st_mtime_ns for path in run.runFolder().glob("*.mrc")}
