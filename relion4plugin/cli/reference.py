@@ -12,15 +12,22 @@ from pathlib import Path
 
 from relion4plugin.files.atomic import atomic_write_text
 from relion4plugin.jobs.alignsymmetry_parameters import AlignSymmetryParameters
+from relion4plugin.jobs.autopick_parameters import PickParameters, RefPickParameters
 from relion4plugin.jobs.class2d_parameters import Class2DParameters
 from relion4plugin.jobs.class3d_parameters import Class3DParameters
+from relion4plugin.jobs.ctffind_parameters import CtfFindParameters
+from relion4plugin.jobs.extract_parameters import ExtractParameters
+from relion4plugin.jobs.import_parameters import ImportParameters
 from relion4plugin.jobs.initialmodel_parameters import InitialModelParameters
 from relion4plugin.jobs.localres_parameters import LocalResParameters
 from relion4plugin.jobs.maskcreate_parameters import MaskCreateParameters
+from relion4plugin.jobs.motioncorr_parameters import MotionCorrParameters
 from relion4plugin.jobs.parameters import fields_of, reference_page
 from relion4plugin.jobs.postprocess_parameters import PostprocessParameters
 from relion4plugin.jobs.rank_parameters import RankParameters
 from relion4plugin.jobs.refine3d_parameters import Refine3DParameters
+from relion4plugin.jobs.selectvalues_parameters import SelectValuesParameters
+from relion4plugin.jobs.simulate_movies_parameters import SimulateMoviesParameters
 from relion4plugin.jobs.simulate_particles import SimulateParticlesParameters
 from relion4plugin.jobs.trainranker_parameters import TrainRankerParameters
 from relion4plugin.schemes.it.options import ItOptions
@@ -32,6 +39,13 @@ _NAMES = (
 
 # page -> command, declaration, introduction
 _PAGES: dict[str, tuple[str, type, str]] = {
+    "import.md": ("import", ImportParameters, f"Movies, micrographs, coordinates and other files listed for later jobs. {_NAMES}"),
+    "motioncorr.md": ("motioncorr", MotionCorrParameters, f"Correction of motion in movies. {_NAMES}"),
+    "ctf.md": ("ctf", CtfFindParameters, f"Defocus and astigmatism of micrographs. {_NAMES}"),
+    "select.md": ("select", SelectValuesParameters, f"Micrographs or particles selected by values, subsets or distance. {_NAMES}"),
+    "pick.md": ("pick", PickParameters, f"Particles found by a Laplacian of Gaussian or by Topaz. {_NAMES}"),
+    "pick_references.md": ("pick", RefPickParameters, f"Particles found by references (`pick --ref`). {_NAMES}"),
+    "extract.md": ("extract", ExtractParameters, f"Particles cut out of micrographs. {_NAMES}"),
     "class2d.md": (
         "class2d",
         Class2DParameters,
@@ -52,6 +66,7 @@ _PAGES: dict[str, tuple[str, type, str]] = {
         SimulateParticlesParameters,
         "Particle images with known truth, from the built-in protein, a structure or a map.",
     ),
+    "simulate_movies.md": ("simulate movies", SimulateMoviesParameters, "Movies of a session with known truth."),
 }
 
 
