@@ -22,7 +22,7 @@ COMMANDS = {
     "motioncorr": ("motioncorr", "correct beam-induced motion in movies"),
     "ctf": ("ctf", "estimate defocus and astigmatism of micrographs"),
     "select": ("select", "select micrographs or particles by values, statistics, subsets or distance"),
-    "pick": ("pick", "find particles by a Laplacian of Gaussian or by Topaz"),
+    "pick": ("pick", "find particles by a Laplacian of Gaussian, Topaz or class averages"),
     "cryolo": ("cryolo", "find particles by crYOLO, also as an external job of RELION"),
     "extract": ("extract", "cut particles out of micrographs"),
     "class2d": ("class2d", "2D classification by VDAM or EM"),

@@ -11,18 +11,13 @@ The exit code is 0 for a finished job, 2 for one that failed for a reason that i
 """
 
 import argparse
-import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
+from relion4plugin.cli.job_process import said_once, terminable
 from relion4plugin.cli.progress import terminal_progress
 from relion4plugin.jobs.execution import load_job, run_job
-from relion4plugin.jobs.jobdir import AbortRequested
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
@@ -44,38 +39,6 @@ def main(args: argparse.Namespace) -> int:
     changes |= {} if args.gpu is None else {"use_gpu": "Yes", "gpu_ids": args.gpu}
     # run.out has the progress already.
     progress = terminal_progress(quiet=not sys.stderr.isatty())
-    with _terminable(), _said_once(args.directory / "run.err"):
+    with terminable(), said_once(args.directory / "run.err"):
         run_job(args.directory, replace(job, options={**job.options, **changes}), args.is_continue or job.is_continue, progress)
     return 0
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the job as an abort does, with its marker."""
-
-    def abort(number: int, frame: FrameType | None) -> None:
-        raise AbortRequested("terminated")
-
-    earlier = signal.signal(signal.SIGTERM, abort)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
-
-
-@contextmanager
-def _said_once(run_err: Path) -> Iterator[None]:
-    """Say nothing more about an error where the error stream is the file in which it stands already."""
-    try:
-        yield
-    except BaseException:
-        if _is_error_stream(run_err):
-            sys.stderr = open(os.devnull, "w", encoding="utf-8")
-        raise
-
-
-def _is_error_stream(path: Path) -> bool:
-    try:
-        return path.exists() and os.path.samestat(os.fstat(sys.stderr.fileno()), path.stat())
-    except OSError:  # a stream without a file
-        return False

@@ -22,7 +22,10 @@ _MODE_TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What is needed to read the pixels of an MRC file: extent (px), pixel size (A, 0 if unknown) and layout."""
+    """What is needed to read the pixels of an MRC file: extent (px), pixel size (A, 0 if unknown) and layout.
+
+    `space_group` is 0 for images and stacks, 1 for maps; some programs write 1 for single images too.
+    """
 
     nx: int
     ny: int
@@ -30,6 +33,7 @@ class MrcHeader:
     pixel_size: float
     offset: int  # bytes before the first pixel
     dtype: np.dtype
+    space_group: int = 0
 
     @property
     def expected_bytes(self) -> int:
@@ -82,6 +86,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
         pixel_size=round(pixel_size, 6),  # the division of float32 lengths leaves digits without meaning
         offset=_HEADER_BYTES + max(0, int(record["nsymbt"])),
         dtype=np.dtype(_MODE_TYPES[mode]).newbyteorder(order),
+        space_group=int(record["ispg"]),
     )
 
 

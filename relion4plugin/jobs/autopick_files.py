@@ -11,7 +11,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.files.job_names import output_root
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.star import read_star, write_star
-from relion4plugin.jobs.autopick_parameters import PickInputParameters
+from relion4plugin.jobs.autopick_parameters import PickSourceParameters
 from relion4plugin.jobs.star_rows import RowFile, read_rows
 from relion4plugin.preprocessing.picking.picks import Picks, read_picks
 
@@ -48,7 +48,7 @@ def coordinates_file(out_dir: Path, name: str) -> Path:
     return root.with_name(f"{root.name}_autopick.star")
 
 
-def read_micrographs(parameters: PickInputParameters) -> list[Micrograph]:
+def read_micrographs(parameters: PickSourceParameters) -> list[Micrograph]:
     """Read the STAR file of micrographs.
 
     Raises

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from relion4plugin.jobs.parameters import parameter
 
 _IO, _LOG, _TOPAZ, _RUNNING = "I/O", "Laplacian", "Topaz", "Running"
+_REFS, _PICK = "References", "Picking"
 
 
 @dataclass(frozen=True)
-class PickInputParameters:
+class PickSourceParameters:
     """What is picked from, and what is written beside the picks."""
 
     fn_input_autopick: str = parameter(
@@ -23,6 +24,12 @@ class PickInputParameters:
         "", label="Known particles", section=_IO, short=("--truth",), pattern="*.star", relion=False, advanced=True,
         help="STAR file with the coordinate files of picks by hand: precision and recall are told, pictures show them too.",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PickInputParameters(PickSourceParameters):
+    """What is picked from, and by how many processes."""
+
     nr_mpi: int = parameter(
         1, label="Number of MPI processes", section=_RUNNING, short=("--j",), minimum=1, help="Micrographs treated at the same time."
     )
@@ -89,5 +96,50 @@ class TopazPickParameters(PickInputParameters):
 
 
 @dataclass(frozen=True)
+class RefPickParameters(PickInputParameters):
+    """Picking by references."""
+
+    fn_refs_autopick: str = parameter(
+        "", label="2D references", section=_REFS, option="--ref", pattern="*.star *.mrcs", help="Class averages to look for."
+    )
+    lowpass: float = parameter(
+        20.0, label="Low-pass filter", section=_REFS, unit="A", option="--lowpass",
+        help="Of references and micrographs; 0 or less for none.",
+    )
+    highpass: float = parameter(-1.0, label="High-pass filter", section=_REFS, unit="A", option="--highpass", help="0 or less for none.")
+    angpix_ref: float = parameter(
+        -1.0, label="Pixel size of references", section=_REFS, unit="A", option="--angpix_ref", help="-1 takes that of the micrographs."
+    )
+    psi_sampling_autopick: float = parameter(
+        5.0, label="In-plane angular sampling", section=_REFS, unit="deg", option="--ang", minimum=0.1, help="Step of turns of a reference."
+    )
+    do_invert_refs: bool = parameter(
+        True, label="References have inverted contrast", section=_REFS, option="--invert",
+        help="Yes where they are white and particles black.",
+    )
+    do_ctf_autopick: bool = parameter(
+        True, label="References are CTF corrected", section=_REFS, option="--ctf", help="Yes applies the CTF of each micrograph to them."
+    )
+    do_ignore_first_ctfpeak_autopick: bool = parameter(
+        False, label="Ignore CTFs until first peak", section=_REFS, option="--ctf_intact_first_peak", help="As the references were made."
+    )
+    threshold_autopick: float = parameter(
+        0.05, label="Picking threshold", section=_PICK, option="--threshold", help="Higher picks fewer and better particles."
+    )
+    mindist_autopick: float = parameter(
+        100.0, label="Distance of particles", section=_PICK, unit="A", option="--min_distance", minimum=0.0, help="Least distance of picks."
+    )
+    maxstddevnoise_autopick: float = parameter(
+        1.1, label="Largest deviation of noise", section=_PICK, option="--max_stddev_noise",
+        help="Leaves out carbon and ice; -1 leaves in all.",
+    )
+    minavgnoise_autopick: float = parameter(
+        -999.0, label="Smallest average of noise", section=_PICK, option="--min_avg_noise",
+        help="Leaves out dark areas; -999 leaves in all.",
+    )
+    shrink: float = parameter(0.0, label="Shrink factor", section=_PICK, option="--shrink", help="Scale to work at; 0 follows the filter.")
+
+
+@dataclass(frozen=True)
 class PickParameters(LogPickParameters, TopazPickParameters):
-    """Everything that this program itself needs for picking, by either method."""
+    """Everything that this program itself needs for picking by blobs or by Topaz."""

@@ -10,10 +10,10 @@ from relion4plugin.jobs.registry import Execution, job_type
 from relion4plugin.progress import Progress
 
 
-class _PreparedDirectory(JobDirectory):
+class PreparedDirectory(JobDirectory):
     """A job directory whose job.star, job_pipeline.star and note.txt somebody else keeps: only markers and logs are written."""
 
-    def __enter__(self) -> "_PreparedDirectory":
+    def __enter__(self) -> "PreparedDirectory":
         """Remove what an earlier execution left to tell how it ended."""
         markers = [self.out_dir / name for name in (SUCCESS, FAILURE, ABORTED)]
         # A request to abort that stands beside a marker has been answered; one without is meant for this execution.
@@ -68,7 +68,7 @@ def run_job(directory: Path, job: JobStar, is_continue: bool, progress: Progress
         If somebody asked to abort it.
     """
     kind = job_type(job.type_label)
-    with _PreparedDirectory(directory, job, command="", inputs={}, outputs={}, progress=progress) as place:
+    with PreparedDirectory(directory, job, command="", inputs={}, outputs={}, progress=progress) as place:
         runner = kind.runner(job.options)
         if runner is None:
             raise UserError(f"{directory} ({kind.full_label(job.options)}) cannot run here: {kind.missing}")

@@ -1,16 +1,17 @@
 """A program of the user's as a job: run without a shell, watched for an abort request."""
 
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.jobdir import ABORTED, FAILURE, SUCCESS, AbortRequested
 from relion4plugin.jobs.option_text import expanded
 from relion4plugin.jobs.output_nodes import read_output_nodes
+from relion4plugin.jobs.programs import program_words
 from relion4plugin.progress import Progress
 
 _POLL_SECONDS = 0.2
@@ -43,21 +44,56 @@ def run(command: Sequence[str], out_dir: Path, progress: Progress) -> tuple[str,
         If there is no such program, it fails, or the list of its files is damaged.
     """
     words = expanded(list(command))
-    program = shutil.which(words[0]) or shutil.which(f"./{words[0]}")
-    if program is None:
+    program = program_words(words[0])
+    if not program:
         raise UserError(f"fn_exe: there is no program {words[0]}, or it may not be executed; correct the path, or make it executable")
-    progress.start(f"External {Path(program).name}", 1)
+    progress.start(f"External {Path(words[0]).name}", 1)
     with open(out_dir / "run.out", "ab") as out, open(out_dir / "run.err", "ab") as err:
-        process = subprocess.Popen([program, *words[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
-        try:
-            code = _wait(process, progress)
-        finally:
-            _end(process)
+        code = watched([*program, *words[1:]], progress, out, err)
     _check_end(words[0], code, out_dir)
     declared = read_output_nodes(out_dir)
     progress.advance(1)
     progress.finish()
     return (f"{len(declared)} files declared: {', '.join(declared)}",) if declared else ()
+
+
+def watched(
+    words: Sequence[str],
+    progress: Progress,
+    out: IO[bytes],
+    err: IO[bytes],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run a program to its end without a shell, and end it with everything that it started if `progress` raises an exception.
+
+    Parameters
+    ----------
+    words
+        Program and its words.
+    progress
+        Asked all the time whether to go on.
+    out, err
+        Where its output goes.
+    cwd, env
+        Its folder and environment; None for those of this process.
+
+    Returns
+    -------
+    int
+        Exit code; negative for the number of a signal.
+
+    Raises
+    ------
+    OSError
+        If it cannot be started.
+    """
+    process = subprocess.Popen(list(words), stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True)
+    try:
+        return _wait(process, progress)
+    finally:
+        _end(process)
 
 
 def _wait(process: subprocess.Popen[bytes], progress: Progress) -> int:

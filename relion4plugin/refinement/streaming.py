@@ -1,11 +1,11 @@
 """2D classification by VDAM while particles arrive: the state stays, new particles join the mini-batches.
 
-An offline run follows its schedules (step size, T, mini-batch size; RELION-4.0 paper, section 3.1) once from begin to end. Here the first
-particles are annealed like that, in half as many iterations, and the run then waits just before its last iteration. Particles that join are
-met there by a few mini-batches, a number that depends only on how much the set has grown: many small arrivals cost as much as one large one. Whenever the
-set has doubled, classes that suited fewer particles are loosened: the run goes back to large steps and passes the schedules again, in
-long strides. Half of each mini-batch are particles that were never seen, as long as there are any. The last pass over all particles
-follows once, when no more will come.
+An offline run follows its schedules (step size, T, mini-batch size; RELION-4.0 paper, section 3.1) once from begin to end. Here the
+first particles are annealed like that, in half as many iterations, and the run then waits just before its last iteration. Particles
+that join are met there by a few mini-batches, a number that depends only on how much the set has grown: many small arrivals cost as
+much as one large one. Whenever the set has doubled, classes that suited fewer particles are loosened: the run goes back to large steps
+and passes the schedules again, in long strides. Half of each mini-batch are particles that were never seen, as long as there are any.
+The last pass over all particles follows once, when no more will come.
 """
 
 import json

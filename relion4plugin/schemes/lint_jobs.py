@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from relion4plugin.errors import UserError
+from relion4plugin.jobs.programs import OWN
 from relion4plugin.schemes.findings import Finding, Severity
 from relion4plugin.schemes.labels import base_label
 from relion4plugin.schemes.lint_options import OptionsOfJob
@@ -105,7 +106,7 @@ def _program_findings(
 ) -> Iterator[Finding]:
     command = program.split(" ", 1)[0]
     # A variable of the shell is known only where the job runs.
-    if not command or "$" in command or find_program(command) or ("/" in command and (project.root / command).is_file()):
+    if command in ("", OWN) or "$" in command or find_program(command) or ("/" in command and (project.root / command).is_file()):
         return
     text = f"{option}: the program {command} is not on this machine; install it or correct its path"
     yield options.finding(Severity.WARNING, option, text)

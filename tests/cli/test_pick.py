@@ -2,10 +2,12 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from relion4plugin.cli import pick
 from relion4plugin.errors import UserError
+from relion4plugin.files.mrc import write_stack
 from tests.jobs.picking_project import make_micrographs
 from tests.preprocessing.picking.imitated_topaz import imitated_topaz
 
@@ -50,6 +52,19 @@ def test_the_command_of_relion_is_printed(capsys):
     assert capsys.readouterr().out.startswith("relion_autopick --i mics.star --odir AutoPick/job001/ ")
     assert run("--topaz_extract", *LOG, "--particle_diameter", "160", "--gpu", "1", "--relion_command") == 0
     assert "--topaz_extract --gpu 1" in capsys.readouterr().out
+
+
+def test_class_averages_are_looked_for(project, capsys):
+    y, x = np.indices((64, 64)) - 32
+    write_stack("refs.mrcs", (np.hypot(x, y) < 20).astype(np.float32)[None], 4.0)
+    words = ("--ref", "refs.mrcs", "--i", "mics.star", "--o", "AutoPick/job003", "--ctf", "No", "--min_distance", "150", "--lowpass", "25")
+    assert run(*words, "--ang", "360", "--truth", "known.star", "--json") == 0
+    outputs = json.loads(capsys.readouterr().out)["outputs"]
+    assert outputs["n_micrographs"] == 3 and outputs["recall"] > 0.8 and outputs["precision"] > 0.9
+    assert run(*words, "--relion_command") == 0
+    assert "--ref refs.mrcs --invert --ang 5 --shrink 0 --lowpass 25 --threshold 0.05" in capsys.readouterr().out
+    with pytest.raises(UserError, match="runs on the processor"):
+        run(*words, "--gpu", "0", "--overwrite")
 
 
 def test_methods_exclude_each_other():

@@ -147,7 +147,9 @@ def test_what_runs_here():
     assert runs({**base, "do_log": "Yes"}) is not None
     assert runs({**base, "do_topaz": "Yes", "do_topaz_pick": "Yes"}) is not None
     assert runs({**base, "do_topaz": "Yes", "do_topaz_train": "Yes"}) is None
-    assert runs({**base, "do_refs": "Yes"}) is None
+    assert runs({**base, "do_refs": "Yes"}) is not None
+    assert runs({**base, "do_refs": "Yes", "do_ref3d": "Yes"}) is None
+    assert runs({**base, "do_refs": "Yes", "do_write_fom_maps": "Yes"}) is None
     assert runs({**base, "do_log": "Yes", "do_refs": "Yes"}) is None
     assert runs({**base, "do_log": "Yes", "continue_manual": "Yes"}) is None
     with pytest.raises(UserError, match="use_gpu is Yes"):

@@ -138,7 +138,7 @@ def test_defaults_are_relions_and_some_come_from_the_environment(monkeypatch):
     [
         ("relion.motioncorr", {"do_own_motioncor": "No"}, "relion_run_motioncorr"),
         ("relion.ctffind", {"use_gctf": "Yes"}, "relion_run_ctffind"),
-        ("relion.autopick", {"do_refs": "Yes"}, "by references"),
+        ("relion.autopick", {"do_refs": "Yes", "do_ref3d": "Yes"}, "by projections of a map"),
         ("relion.extract", {"do_extract_helix": "Yes"}, "relion_preprocess"),
         ("relion.class2d", {"do_helix": "Yes"}, "helical segments"),
         ("relion.refine3d", {"do_blush": "Yes"}, "Blush"),

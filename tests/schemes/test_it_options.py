@@ -123,6 +123,14 @@ def test_doubts(tmp_path):
     assert [line.split()[0].rstrip(":") for line in doubts(odd, tmp_path)] == ["fn_gain_ref", "iniref", "fn_in_raw", "particle_diameter"]
 
 
+def test_a_missing_crYOLO_is_told(tmp_path, monkeypatch):
+    for name in ("CRYOLO_ENV", "CRYOLO_GENERIC_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    [line] = doubts(options(picker="cryolo"), tmp_path)
+    assert line.startswith("picker is cryolo: crYOLO is not installed")
+    assert list(doubts(options(picker="cryolo", cryolo_program="own.sh"), tmp_path)) == []
+
+
 RELION = """{
 'do_prep' : 'True',
 'do_proc' : 'True',

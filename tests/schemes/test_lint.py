@@ -142,6 +142,13 @@ def test_faults_of_templates_with_their_line(world, label, options, message):
         assert findings[0].path.read_text().split("\n")[findings[0].line - 1].split()[0] in options
 
 
+def test_this_program_is_there_as_an_external_one(world):
+    scheme = toy(edges=(Edge("job", "EXIT"),), jobs=["job"], **operators(EXIT))
+    around = Surroundings(lambda name: None, lambda label: None)
+    findings = lint(world, scheme, {"job": ("relion.external", {"fn_exe": "relion4plugin cryolo"})}, around)
+    assert not any("is not on this machine" in finding.text for finding in findings)
+
+
 def test_the_iteration_of_the_producer(world):
     scheme = toy(edges=(Edge("class2d", "select"), Edge("select", "EXIT")), jobs=["class2d", "select"], **operators(EXIT))
     select = {"fn_model": "Schemes/toy/class2d/run_it200_optimiser.star"}

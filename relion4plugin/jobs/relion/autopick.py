@@ -137,7 +137,16 @@ def _native(o: OptionText) -> NativeRunner | None:
         return None
     if o.yes("do_log"):
         return incremental_runner("autopick_log")
+    if o.yes("do_refs"):
+        return _by_references(o)
     return incremental_runner("autopick_topaz") if o.yes("do_topaz_pick") and not o.yes("do_topaz_train") else None
+
+
+def _by_references(o: OptionText) -> NativeRunner | None:
+    """Score maps are neither written nor read: picking is quick enough to do it again."""
+    if o.yes("do_ref3d") or o.yes("do_write_fom_maps") or o.yes("do_read_fom_maps"):
+        return None
+    return incremental_runner("autopick_ref")
 
 
 TYPE = JobType(
@@ -151,6 +160,6 @@ TYPE = JobType(
     continues=ContinueKind.INCREMENTAL,
     suffix=_suffix,
     native=_native,
-    missing="picking by hand, by references or along helices, and training of Topaz, need RELION's programs",
+    missing="picking by hand, by projections of a map or along helices, score maps, and training of Topaz, need RELION's programs",
     upgrade=_upgraded,
 )

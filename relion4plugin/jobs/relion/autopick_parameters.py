@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relion4plugin.jobs.autopick_parameters import PickParameters
+from relion4plugin.jobs.autopick_parameters import PickParameters, RefPickParameters
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.refinement_parameters import ANGULAR_STEPS
 from relion4plugin.jobs.relion.running import QueueOptions
@@ -11,7 +11,7 @@ _IO, _TOPAZ, _REFS, _PICK, _HELIX = "I/O", "Topaz", "References", "Picking", "He
 
 
 @dataclass(frozen=True)
-class AutoPickOptions(QueueOptions, PickParameters):
+class AutoPickOptions(QueueOptions, RefPickParameters, PickParameters):
     """One run of automatic picking, by a Laplacian of Gaussian, by Topaz or by references."""
 
     continue_manual: bool = parameter(False, label="Continue by hand", section=_IO, help="Show the picks to be corrected by hand.")
@@ -30,9 +30,6 @@ class AutoPickOptions(QueueOptions, PickParameters):
         "", label="Particles for training", section=_TOPAZ, option="--topaz_train_parts", pattern="*.star", help="Particles to learn from."
     )
     do_topaz_pick: bool = parameter(False, label="Pick", section=_TOPAZ, option="--topaz_extract", help="Pick with a trained network.")
-    fn_refs_autopick: str = parameter(
-        "", label="2D references", section=_REFS, option="--ref", pattern="*.star *.mrcs", help="Class averages to look for."
-    )
     do_ref3d: bool = parameter(False, label="Use a map", section=_REFS, help="Projections of a map as references.")
     fn_ref3d_autopick: str = parameter(
         "", label="3D reference", section=_REFS, pattern="*.mrc", help="Map whose projections are looked for."
@@ -41,48 +38,12 @@ class AutoPickOptions(QueueOptions, PickParameters):
     ref3d_sampling: str = parameter(
         ANGULAR_STEPS[0], label="Angular sampling", section=_REFS, choices=ANGULAR_STEPS, help="Angle between projections of the map."
     )
-    lowpass: float = parameter(
-        20.0, label="Low-pass filter", section=_REFS, unit="A", option="--lowpass",
-        help="Of references and micrographs; 0 or less for none.",
-    )
-    highpass: float = parameter(-1.0, label="High-pass filter", section=_REFS, unit="A", option="--highpass", help="0 or less for none.")
-    angpix_ref: float = parameter(
-        -1.0, label="Pixel size of references", section=_REFS, unit="A", option="--angpix_ref", help="-1 takes that of the micrographs."
-    )
-    psi_sampling_autopick: float = parameter(
-        5.0, label="In-plane angular sampling", section=_REFS, unit="deg", option="--ang", minimum=0.1, help="Step of turns of a reference."
-    )
-    do_invert_refs: bool = parameter(
-        True, label="References have inverted contrast", section=_REFS, option="--invert",
-        help="Yes where they are white and particles black.",
-    )
-    do_ctf_autopick: bool = parameter(
-        True, label="References are CTF corrected", section=_REFS, option="--ctf", help="Yes applies the CTF of each micrograph to them."
-    )
-    do_ignore_first_ctfpeak_autopick: bool = parameter(
-        False, label="Ignore CTFs until first peak", section=_REFS, option="--ctf_intact_first_peak", help="As the references were made."
-    )
-    threshold_autopick: float = parameter(
-        0.05, label="Picking threshold", section=_PICK, option="--threshold", help="Higher picks fewer and better particles."
-    )
-    mindist_autopick: float = parameter(
-        100.0, label="Distance of particles", section=_PICK, unit="A", option="--min_distance", minimum=0.0, help="Least distance of picks."
-    )
-    maxstddevnoise_autopick: float = parameter(
-        1.1, label="Largest deviation of noise", section=_PICK, option="--max_stddev_noise",
-        help="Leaves out carbon and ice; -1 leaves in all.",
-    )
-    minavgnoise_autopick: float = parameter(
-        -999.0, label="Smallest average of noise", section=_PICK, option="--min_avg_noise",
-        help="Leaves out dark areas; -999 leaves in all.",
-    )
     do_write_fom_maps: bool = parameter(
         False, label="Write score maps", section=_PICK, option="--write_fom_maps", help="To try other thresholds without computing again."
     )
     do_read_fom_maps: bool = parameter(
         False, label="Read score maps", section=_PICK, option="--read_fom_maps", help="Those written before."
     )
-    shrink: float = parameter(0.0, label="Shrink factor", section=_PICK, option="--shrink", help="Scale to work at; 0 follows the filter.")
     do_pick_helical_segments: bool = parameter(False, label="Pick helices", section=_HELIX, option="--helix", help="Segments along tubes.")
     do_amyloid: bool = parameter(
         False, label="Amyloid segments", section=_HELIX, option="--amyloid", help="The method for amyloid fibrils."

@@ -1,6 +1,6 @@
 """Picked particles of one micrograph, and their STAR file."""
 
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,27 @@ from relion4plugin.files.star import read_star, write_star
 _X, _Y, _SCORE = "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Picks:
     """Centres of particles, best first.
 
     `x` and `y` are in px of the micrograph as it is, counted from 0 at the centre of its first pixel; `score` is the figure of
-    merit; `diameter` is in A, 0 where the method does not tell. All float64 (n,).
+    merit; `diameter` is in A, 0 where the method does not tell; `reference` counts the images that picks look like from 1, 0 for none,
+    and `psi` is the angle in degrees by which the image is turned, as RELION's rlnAnglePsi. All float64 (n,).
     """
 
     x: np.ndarray
     y: np.ndarray
     score: np.ndarray
     diameter: np.ndarray
+    reference: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    psi: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        """Fill in what the method does not tell."""
+        for name in ("reference", "psi"):
+            if len(getattr(self, name)) != len(self.x):
+                object.__setattr__(self, name, np.zeros(len(self.x)))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -34,14 +43,21 @@ class Picks:
 
     def chosen(self, which: np.ndarray) -> "Picks":
         """Return some of the picks: a mask or indices."""
-        return Picks(self.x[which], self.y[which], self.score[which], self.diameter[which])
+        return Picks(*(getattr(self, field.name)[which] for field in dataclasses.fields(self)))
 
 
-def make_picks(x: np.ndarray, y: np.ndarray, score: np.ndarray, diameter: np.ndarray | float = 0.0) -> Picks:
+def make_picks(
+    x: np.ndarray,
+    y: np.ndarray,
+    score: np.ndarray,
+    diameter: np.ndarray | float = 0.0,
+    reference: np.ndarray | float = 0.0,
+    psi: np.ndarray | float = 0.0,
+) -> Picks:
     """Return picks sorted by score, best first; equal scores keep their order."""
     order = np.argsort(-np.asarray(score, dtype=np.float64), kind="stable")
-    columns = (np.broadcast_to(np.asarray(values, dtype=np.float64), (len(order),))[order] for values in (x, y, score, diameter))
-    return Picks(*columns)
+    columns = (x, y, score, diameter, reference, psi)
+    return Picks(*(np.broadcast_to(np.asarray(values, dtype=np.float64), (len(order),))[order] for values in columns))
 
 
 def write_picks(path: Path, picks: Picks) -> None:
@@ -55,8 +71,7 @@ def write_picks(path: Path, picks: Picks) -> None:
     import pandas as pd
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    n = len(picks)
-    columns = {_X: picks.x, _Y: picks.y, _SCORE: picks.score, "rlnClassNumber": np.zeros(n, dtype=np.int64), "rlnAnglePsi": np.zeros(n)}
+    columns = {_X: picks.x, _Y: picks.y, _SCORE: picks.score, "rlnClassNumber": picks.reference.astype(np.int64), "rlnAnglePsi": picks.psi}
     write_star(path, {"": pd.DataFrame(columns)})
 
 

@@ -7,10 +7,10 @@ Wildcards, ``~`` and commands inside options (``$(...)``, `` `...` ``) are not e
 
 import os
 import shlex
-import shutil
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.option_text import expanded
+from relion4plugin.jobs.programs import OWN, program_words
 from relion4plugin.schemes.executors.base import JobRun
 from relion4plugin.schemes.executors.plan import Command, Plan
 from relion4plugin.schemes.executors.slots import wanted_gpus
@@ -56,9 +56,9 @@ def relion_commands(run: JobRun) -> tuple[Command, ...]:
 
 def _here(command: Command, run: JobRun, processes: int) -> Command:
     words = expanded(list(command))
-    found = shutil.which(words[0]) or (str(run.root / words[0]) if os.access(run.root / words[0], os.X_OK) else None)
-    if found is None:
+    found = program_words(words[0], run.root)
+    if not found:
         raise UserError(f"{run.directory}: the program {words[0]} is not on this machine; install it, or correct PATH or its name")
     if processes > 1 and any("relion_" in word and "_mpi" in word for word in words):
         return (*shlex.split(os.environ.get("RELION_MPIRUN") or "mpirun"), "-n", str(processes), *words)
-    return tuple(words)
+    return (*found, *words[1:]) if words[0] == OWN else tuple(words)

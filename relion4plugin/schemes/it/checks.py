@@ -7,6 +7,8 @@ from pathlib import Path
 from relion4plugin.errors import UserError
 from relion4plugin.geometry.symmetry import point_group
 from relion4plugin.jobs.parameters import check
+from relion4plugin.jobs.programs import OWN
+from relion4plugin.preprocessing.picking.cryolo_program import find_cryolo, find_model
 from relion4plugin.schemes.it.options import ItOptions, Picker
 from relion4plugin.schemes.it.values import micrograph_angpix, sizes_of
 
@@ -59,7 +61,7 @@ def _check_sizes(options: ItOptions) -> None:
 
 
 def doubts(options: ItOptions, root: Path) -> Iterator[str]:
-    """Find what may be a mistake: files that do not exist now, patterns without a wildcard.
+    """Find what may be a mistake: files that do not exist now, programs that are not here, patterns without a wildcard.
 
     Parameters
     ----------
@@ -82,7 +84,19 @@ def doubts(options: ItOptions, root: Path) -> Iterator[str]:
     for name, path in files.items():
         if path and "$" not in path and not (root / Path(path).expanduser()).is_file():
             yield f"{name}: there is no file {path} now; it must be there when it is needed"
+    if options.do_proc and options.picker == Picker.CRYOLO.value and options.cryolo_program.split(" ")[0] == OWN:
+        yield from _cryolo_doubts(options)
     if options.do_prep and not any(sign in options.fn_in_raw for sign in "*?["):
         yield f"fn_in_raw is {options.fn_in_raw} without a *; only this one file will be imported"
     if options.do_proc and options.particle_diameter > 0 and options.particle_diameter < 10 * micrograph_angpix(options):
         yield f"particle_diameter is only {options.particle_diameter:g} A, less than ten pixels; it is in A, not in nm"
+
+
+def _cryolo_doubts(options: ItOptions) -> Iterator[str]:
+    """Tell what is missing for crYOLO on this machine; jobs of a queue may find it on theirs."""
+    try:
+        find_cryolo()
+        if not options.cryolo_model:
+            find_model()
+    except UserError as error:
+        yield f"picker is {options.picker}: {error}"

@@ -100,9 +100,13 @@ class ItOptions:
         "", label="Topaz program", section=_PICK, pattern="*", help="Empty takes that of RELION_TOPAZ_EXECUTABLE or PATH.",
     )
     minimum_pick_fom: float = parameter(0.0, label="Least Topaz score", section=_PICK, help="Worse picks are not extracted.")
-    cryolo_model: str = parameter("", label="crYOLO network", section=_PICK, pattern="*.h5", help="Empty takes the script's general one.")
+    cryolo_model: str = parameter(
+        "", label="crYOLO network", section=_PICK, pattern="*.h5",
+        help="Empty takes the general one, which the environment variable CRYOLO_GENERIC_MODEL names.",
+    )
     cryolo_program: str = parameter(
-        "external_job_cryolo.py", label="crYOLO script", section=_PICK, pattern="*", help="External job that runs crYOLO.",
+        "relion4plugin cryolo", label="crYOLO job", section=_PICK, pattern="*", advanced=True,
+        help="Command of the external job that runs crYOLO.",
     )
     ctf_max_resolution: float = parameter(
         6.0, label="Worst CTF resolution", section=_SELECT, unit="A", minimum=0.0, help="Micrographs with worse CTF fits are left out.",

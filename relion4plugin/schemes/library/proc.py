@@ -26,7 +26,7 @@ def proc_topaz_template() -> SchemeTemplate:
 
 
 def proc_cryolo_template() -> SchemeTemplate:
-    """Return the template that picks with crYOLO, by an external script."""
+    """Return the template that picks with crYOLO, by an external job."""
     return _proc("cryolo", _pick_with_cryolo)
 
 
@@ -120,7 +120,7 @@ def _pick_in_relion(draft: Draft, do_log: bool) -> None:
 
 
 def _pick_with_cryolo(draft: Draft) -> None:
-    draft.strings |= {"cryolo_program": "external_job_cryolo.py", "cryolo_model": "None"}
+    draft.strings |= {"cryolo_program": "relion4plugin cryolo", "cryolo_model": "None"}
     draft.job(
         "autopick",
         "relion.external",
