@@ -163,8 +163,8 @@ class ProtR4pAcquisition(ProtImport):
             params.StringParam,
             default="",
             label="Workflow to fill",
-            help="A Scipion workflow or template with one import of movies, which is replaced by this run: a file, or acquisition_log, "
-            "acquisition_topaz (protocols of this plugin), acquisition_relion (those of the official RELION plugin). "
+            help="A Scipion workflow or template with one import of movies, which is replaced by this run: a file, or streaming_log, "
+            "streaming_topaz (protocols of this plugin), acquisition_relion (those of the official RELION plugin). "
             "It is written to extra/workflow.json when the first movies are there.",
         )
         form.addParam(

@@ -51,7 +51,7 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "SphireProtCRYOLOPicking": {"boxSize": "box"},
     "ProtR4pExtractParticles": {"extract_size": "box", "bg_diameter": "bg_diameter", "rescale": "small_box"},
     "ProtRelionExtractParticles": {"boxSize": "box", "rescaledSize": "small_box", "backDiameter": "bg_diameter_whole"},
-    "ProtR4pClassify2D": {"nr_classes": "classes2d", "particle_diameter": "mask", **_NATIVE_RUN},
+    "ProtR4pStreamClassify2D": {"nr_classes": "classes2d", "particle_diameter": "mask", **_NATIVE_RUN},
     "ProtR4pInitialModel": {"particle_diameter": "mask", "sym_name": "symmetry", **_NATIVE_RUN},
     "ProtR4pRefine3D": {"particle_diameter": "mask", "sym_name": "symmetry", **_NATIVE_RUN},
     "ProtRelionClassify2D": {"numberOfClasses": "classes2d", "maskDiameterA": "mask_whole", **_RELION_RUN},

@@ -6,7 +6,8 @@ from relion4plugin.acquisition.preset import Preset
 from relion4plugin.errors import UserError
 from relion4plugin.schemes.library.catalogue import shipped_folder
 
-_FOLDER, _SUFFIX = "acquisition", ".json.template"
+_SUFFIX = ".json.template"
+_OTHERS = "acquisition"  # folder of workflows of other plugins, which Scipion is not to list as ours
 
 
 def scheme_folder(preset: Preset) -> Path:
@@ -16,8 +17,9 @@ def scheme_folder(preset: Preset) -> Path:
 
 
 def shipped_workflows() -> list[Path]:
-    """Return the shipped Scipion workflows."""
-    return sorted((shipped_folder().parent / _FOLDER).glob(f"*{_SUFFIX}"))
+    """Return the shipped Scipion workflows that begin with movies."""
+    folder = shipped_folder().parent
+    return sorted([*folder.glob(f"streaming_*{_SUFFIX}"), *(folder / _OTHERS).glob(f"*{_SUFFIX}")])
 
 
 def workflow_path(preset: Preset, picker: str) -> Path:
@@ -28,9 +30,9 @@ def workflow_path(preset: Preset, picker: str) -> Path:
     UserError
         If there is none.
     """
-    word = preset.get("paths.scipion_template") or f"acquisition_{picker}"
-    shipped = shipped_folder().parent / _FOLDER / f"{word}{_SUFFIX}"
-    path = shipped if "/" not in word and not word.endswith((".json", ".template")) else Path(word)
+    word = preset.get("paths.scipion_template") or f"streaming_{picker}"
+    shipped = {path.name.removesuffix(_SUFFIX): path for path in shipped_workflows()}
+    path = shipped.get(word, Path(word))
     if not path.is_file():
         raise UserError(f"there is no workflow {path}; set paths.scipion_template in the preset to one, for picking by {picker}")
     return path

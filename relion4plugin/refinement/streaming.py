@@ -195,12 +195,14 @@ class _Streaming(Refinement):
         settings, n = self.settings, len(self.inputs.particles.table)
         end = settings.n_iterations - 1
         self.progress.start("2D classification", sum(self._sizes_ahead()) + (n if last else 0))
+        before = state.iteration
         with threadpool_limits(1):
             while self.stream.position < end:
                 self._forward(state, None)
             if last:
                 self._forward(state, state.iteration + 1)
             else:
+                state.iteration = max(state.iteration, before + 1)  # files of an earlier call are never written over
                 self._assign(state)
         self.progress.finish()
         return output.result_files(self.out_dir, state.iteration, last, settings)

@@ -70,7 +70,7 @@ def test_names_of_parameters_are_those_of_the_jobs():
     jobs = {
         "ProtR4pMotionCorrection": job_type("relion.motioncorr").parameters, "ProtR4pCtfEstimation": job_type("relion.ctffind").parameters,
         "ProtR4pPickLog": job_type("relion.autopick").parameters, "ProtR4pPickTopaz": job_type("relion.autopick").parameters,
-        "ProtR4pExtractParticles": job_type("relion.extract").parameters, "ProtR4pClassify2D": Class2DParameters,
+        "ProtR4pExtractParticles": job_type("relion.extract").parameters, "ProtR4pStreamClassify2D": Class2DParameters,
         "ProtR4pInitialModel": InitialModelParameters, "ProtR4pRefine3D": Refine3DParameters,
     }  # fmt: skip
     for name, parameters in jobs.items():

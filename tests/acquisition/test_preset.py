@@ -115,7 +115,7 @@ def test_a_scipion_preset_needs_a_workflow(tmp_path):
     path = write_preset(tmp_path / "a.toml")
     path.write_text(path.read_text().replace('picker = "log"', 'picker = "cryolo"\npipeline = "scipion"'))
     (finding,) = check_preset(path)
-    assert finding.severity is Severity.ERROR and "acquisition_cryolo" in finding.text and finding.line == 9
+    assert finding.severity is Severity.ERROR and "streaming_cryolo" in finding.text and finding.line == 9
 
 
 def test_the_documentation_has_the_table_of_all_keys(repository):

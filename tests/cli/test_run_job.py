@@ -99,7 +99,7 @@ def test_continuing_a_directory_without_results_starts_anew():
 @pytest.mark.parametrize(
     ("label", "options", "expected"),
     [
-        ("relion.motioncorr.own", {}, "(relion.motioncorr.own) cannot run here: motion correction needs RELION's program"),
+        ("relion.motioncorr.motioncor2", {"do_own_motioncor": "No"}, "cannot run here: UCSF MotionCor2"),
         ("relion.class2d", {"fn_img": "particles.star", "do_helix": "Yes"}, "helical segments"),
         ("relion.select", {"fn_data": "particles.star", "do_select_values": "Yes"}, "no column rlnCtfMaxResolution"),
         ("relion.class2d", {**CLASS2D, "fn_img": "nowhere.star"}, "nowhere.star: no such file"),

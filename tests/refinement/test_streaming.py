@@ -168,6 +168,16 @@ def test_an_interrupted_call_goes_on_to_the_same_classes(truth, streamed, tmp_pa
     assert np.array_equal(ours.column("rlnClassNumber"), theirs.column("rlnClassNumber"))
 
 
+def test_a_call_that_only_assigns_gets_files_of_its_own(truth, streamed, tmp_path):
+    settings, _, _ = streamed
+    one = classify_stream(settings, first(truth, 240), tmp_path)
+    two = classify_stream(settings, first(truth, 250), tmp_path, resume=one.optimiser_star)
+    assert two.iteration == one.iteration + 1
+    assert [len(read_particles(result.data_star)) for result in (one, two)] == [240, 250]
+    three = classify_stream(settings, truth.particles, tmp_path, resume=two.optimiser_star)
+    assert len(read_particles(three.data_star)) == 480 and three.iteration > two.iteration
+
+
 def test_more_particles_may_come_after_the_last_call(truth, streamed, tmp_path):
     settings, _, _ = streamed
     done = classify_stream(settings, first(truth, 240), tmp_path, last=True)

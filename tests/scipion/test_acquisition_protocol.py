@@ -19,7 +19,7 @@ if HAS_SCIPION:
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "acquisition"
 PATIENCE = 60.0  # seconds
-FORM = {"workflow": "acquisition_log", "particleDiameter": 120.0}
+FORM = {"workflow": "streaming_log", "particleDiameter": 120.0}
 
 
 def wait_until(happened):
@@ -279,7 +279,7 @@ class TestFinishedSession(Sessions):
             ({"moviesFolder": "/nowhere"}, "no folder /nowhere"),
             ({"moreValues": "pixelsize=3"}, "no setting 'pixelsize'"),
             ({"moreValues": "session='a"}, "quotation"),
-            ({"workflow": "acquisition_log"}, "particle diameter"),
+            ({"workflow": "streaming_log"}, "particle diameter"),
             ({"workflow": "nonsense"}, "no workflow"),
         ):
             errors = self.new_run(prepared_session(), **form).validate()

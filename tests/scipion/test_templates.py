@@ -25,7 +25,7 @@ class TestTemplates(unittest.TestCase):
 
     def test_all_are_found_and_described(self):
         found = self.templates()
-        names = ("classes_ranked", "classes_to_map", "initial_model_refine", "streaming_log")
+        names = ("classes_ranked", "classes_to_map", "initial_model_refine", "streaming_log", "streaming_topaz")
         self.assertEqual(sorted(found), [f"relion4plugin-{name}" for name in names])
         for template in found.values():
             self.assertTrue(template.description.startswith("From "))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.job_type import Commands, ContinueKind, JobType, NativeRunner, nodes
+from relion4plugin.jobs.job_type import Commands, ContinueKind, Execution, JobType, NativeRunner, nodes
 from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.jobs.parameters import format_value
 from relion4plugin.jobs.relion import kinds
@@ -146,7 +146,14 @@ def _by_references(o: OptionText) -> NativeRunner | None:
     """Score maps are neither written nor read: picking is quick enough to do it again."""
     if o.yes("do_ref3d") or o.yes("do_write_fom_maps") or o.yes("do_read_fom_maps"):
         return None
-    return incremental_runner("autopick_ref")
+    runner = incremental_runner("autopick_ref")
+    if not o.yes("use_gpu"):
+        return runner
+
+    def noted(execution: Execution) -> tuple[str, ...]:
+        return ("use_gpu is Yes, but picking by references runs on the processor here", *runner(execution))
+
+    return noted
 
 
 TYPE = JobType(
