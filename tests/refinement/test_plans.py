@@ -108,7 +108,8 @@ def test_perturbations_depend_on_seed_and_iteration_only(particles, tmp_path):
     again = []
     for iteration in (1, 2):
         run, state = begin(DE_NOVO, particles, tmp_path)
-        make_plan(run.inputs, state, iteration)
+        state.iteration = iteration
+        make_plan(run.inputs, state, 1)
         again.append(state.model.perturbation)
         run.close()
     assert again[0] != again[1]
