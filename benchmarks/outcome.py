@@ -66,7 +66,7 @@ COLUMNS = (
     ("Half maps, 0.143 (A)", "resolution"),
     ("Truth, 0.5 (A)", "truth_resolution"),
     ("Right map", "right"),
-    ("CPU (min)", "cpu_minutes"),
+    ("Jobs (min)", "job_minutes"),
 )
 
 
@@ -101,11 +101,11 @@ def process(one: Set, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     options = [word for name, value in {**told, **unattended}.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "relion4plugin.cli.main", "it", "--project", str(project), *options, "--wait"]
     cost = run_measured(command, folder / "it.log")
-    return judge(project, session) | {"wall_minutes": cost.wall_seconds / 60, "cpu_minutes": job_minutes(project)}
+    return judge(project, session) | {"wall_minutes": cost.wall_seconds / 60, "job_minutes": job_minutes(project)}
 
 
 def job_minutes(project: Path) -> float:
-    """Return the time that jobs took, in minutes: they run in processes that the command does not wait for."""
+    """Return the wall time that jobs took, in minutes; those of prep and proc run side by side."""
     jobs = project_status(open_project(project)).jobs
     return sum((job.ended or job.started or 0) - (job.started or 0) for job in jobs) / 60
 
