@@ -100,6 +100,7 @@ def _plan(out: Path, size: _Size, progress: Progress) -> LaunchPlan:
         "wait_sec": 3,
         "max_idle_waits": 4,
         "end_when_idle": "Yes",
+        "prep__importmovies__settle_seconds": 0,  # nothing is being written any more
         "proc__class2d__nr_iter_grad": size.mini_batches,
         "proc__inimodel3d__nr_iter": size.mini_batches,
         "proc__inimodel3d__nr_classes": size.n_models,

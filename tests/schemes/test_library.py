@@ -256,7 +256,16 @@ def micrographs(world):
 
 def test_proc_waits_for_prep(play):
     proc = play("proc-log", PROC_JOBS)
-    assert proc.until("WAIT") == WAITING
+    assert proc.until("WAIT") == [*WAITING, "LOOK_prep", "CHECK_nothing"]
+
+
+def test_proc_ends_where_prep_has_ended_without_micrographs(play):
+    proc = play("proc-log", PROC_JOBS, end_when_idle=True)
+    proc.until("WAIT")
+    proc.world.file("Schemes/prep/RELION_JOB_EXIT_SUCCESS")
+    with pytest.raises(Ended):
+        proc.until("WAIT")
+    assert proc.trace[-1] == "EXIT_idle"
 
 
 @pytest.mark.parametrize("picker", ["log", "topaz", "cryolo"])

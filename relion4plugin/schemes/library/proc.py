@@ -89,7 +89,11 @@ def _add_mics(draft: Draft) -> None:
     draft.operator("HAS_mics_increased", "bool=gt", "has_larger_nr_mics", "current_nr_mics", "prev_nr_mics")
     draft.operator("COUNT_idle", "float=plus", "idle_waits", "idle_waits", "one")
     draft.path("WAIT", "EXIT_maxtime", "HAS_ctffind")
-    draft.fork("HAS_ctffind", "has_ctffind", if_true="select_mics", if_false="WAIT")
+    draft.fork("HAS_ctffind", "has_ctffind", if_true="select_mics", if_false="LOOK_prep")
+    draft.operator("LOOK_prep", "bool=file_exists", "prep_ended", "prep_end")
+    draft.operator("CHECK_nothing", "bool=and", "ends", "prep_ended", "end_when_idle")
+    draft.path("LOOK_prep", "CHECK_nothing")
+    draft.fork("CHECK_nothing", "ends", if_true="EXIT_idle", if_false="WAIT")
     draft.path("select_mics", "COUNT_mics", "HAS_mics_increased")
 
 
