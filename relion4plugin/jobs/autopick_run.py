@@ -100,8 +100,8 @@ class PickRun:
         UserError
             If nothing at all could be picked from.
         """
-        failed = list(treated.failed)
-        write_set_aside(self._out_dir, "rlnMicrographName", [self.micrographs[i].name for i in failed], [treated.failed[i] for i in failed])
+        failed = ((self.micrographs[i].name, reason) for i, reason in treated.failed.items())
+        write_set_aside(self._out_dir, "rlnMicrographName", failed)
         self._write_stars()
         require_some(len(self._figures), treated, "micrographs")
         write_plots(self._out_dir, SUMMARY, "", PICKS)
@@ -110,7 +110,7 @@ class PickRun:
             coordinates=self._out_dir / LIST,
             n_micrographs=len(self._figures),
             n_new=len(treated.done),
-            n_set_aside=len(failed),
+            n_set_aside=len(treated.failed),
             n_picks=sum(count for _, count in self._figures.values()),
             precision=self._agreement.precision if known else None,
             recall=self._agreement.recall if known else None,

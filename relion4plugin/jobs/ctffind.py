@@ -126,12 +126,12 @@ def run(
     items = [i for i in range(len(sources)) if i not in finished]
     job.found.update(finished)
     treated = treat(items, job.compute, progress, "CTF estimation", p.nr_mpi)
-    failed = list(treated.failed)
-    write_set_aside(out_dir, "rlnMicrographName", [sources[i].micrograph for i in failed], [treated.failed[i] for i in failed])
+    write_set_aside(out_dir, "rlnMicrographName", ((sources[i].micrograph, reason) for i, reason in treated.failed.items()))
     job.write_star()
     require_some(len(job.found), treated, "micrographs")
     write_plots(out_dir, OUTPUT, "micrographs", CTF)
-    return CtfFindOutputs(out_dir / OUTPUT, len(job.found), len(treated.done), len(failed), (*remarks, *treated.remarks("micrographs")))
+    remarks = (*remarks, *treated.remarks("micrographs"))
+    return CtfFindOutputs(out_dir / OUTPUT, len(job.found), len(treated.done), len(treated.failed), remarks)
 
 
 class _Job:

@@ -136,7 +136,7 @@ def run(
     items = [i for i in range(len(micrographs.names)) if i not in job.finished]
     n_before = len(job.finished)
     treated = treat(items, job.compute, progress, "Extraction", p.nr_mpi)
-    write_set_aside(out_dir, "rlnMicrographName", [micrographs.names[i] for i in treated.failed], list(treated.failed.values()))
+    write_set_aside(out_dir, "rlnMicrographName", ((micrographs.names[i], reason) for i, reason in treated.failed.items()))
     require_some(len(job.finished), treated, "micrographs")
     n_particles = job.write_list()
     picks = _write_picks(out_dir, job) if p.do_reextract else None

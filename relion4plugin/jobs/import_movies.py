@@ -198,7 +198,7 @@ def _first_known(p: ImportParameters, imported: ImportedImages) -> MovieHeader |
 
 def _write_lists(out_dir: Path, is_multiframe: bool, found: _Sorted) -> None:
     label = image_label(is_multiframe)
-    write_set_aside(out_dir, label, list(found.refused), list(found.refused.values()))
+    write_set_aside(out_dir, label, found.refused.items())
     if found.waiting:
         write_star(out_dir / WAITING, {"waiting": pd.DataFrame({label: found.waiting})})
     else:

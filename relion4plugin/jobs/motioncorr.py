@@ -159,13 +159,12 @@ def run(
         job.keep_finished()
     items = [i for i in range(len(movies)) if i not in job.motions]
     treated = treat(items, job.compute, progress, "Motion correction", at_most=parameters.do_at_most)
-    failed = list(treated.failed)
-    write_set_aside(out_dir, "rlnMicrographMovieName", [movies[i].name for i in failed], [treated.failed[i] for i in failed])
+    write_set_aside(out_dir, "rlnMicrographMovieName", ((movies[i].name, reason) for i, reason in treated.failed.items()))
     job.write_star()
     require_some(len(job.motions), treated, "movies")
     write_plots(out_dir, OUTPUT, "micrographs", MOTION, "movie")
     remarks = treated.remarks("movies")
-    return MotionCorrOutputs(out_dir / OUTPUT, len(job.motions), len(treated.done), len(failed), treated.n_left, remarks)
+    return MotionCorrOutputs(out_dir / OUTPUT, len(job.motions), len(treated.done), len(treated.failed), treated.n_left, remarks)
 
 
 class _Job:

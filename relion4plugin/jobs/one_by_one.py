@@ -1,7 +1,7 @@
 """Jobs that treat one movie or micrograph after the other: what is finished is kept, what fails is set aside."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ def _settle(item: int, future: "Future[Write]", done: list[int], failed: dict[in
     progress.advance(1)
 
 
-def write_set_aside(out_dir: Path, label: str, names: Sequence[str], reasons: Sequence[str]) -> None:
+def write_set_aside(out_dir: Path, label: str, reasons: Iterable[tuple[str, str]]) -> None:
     """Write the list of items that were set aside in this execution; an empty one removes the file.
 
     Parameters
@@ -99,15 +99,15 @@ def write_set_aside(out_dir: Path, label: str, names: Sequence[str], reasons: Se
         Job directory.
     label
         Label of the names, such as rlnMicrographMovieName.
-    names, reasons
-        One each per item.
+    reasons
+        Name and reason of each item.
     """
     path = out_dir / SET_ASIDE
-    if not names:
+    rows = [(name, " ".join(reason.split())) for name, reason in reasons]
+    if not rows:
         path.unlink(missing_ok=True)
         return
-    table = pd.DataFrame({label: list(names), "r4pReason": [" ".join(reason.split()) for reason in reasons]})
-    write_star(path, {"set_aside": table})
+    write_star(path, {"set_aside": pd.DataFrame(rows, columns=[label, "r4pReason"])})
 
 
 def require_some(n_finished: int, treated: Treated, what: str) -> None:

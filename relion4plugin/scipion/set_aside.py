@@ -50,7 +50,7 @@ def write_reasons(folder: Path, reasons: Mapping[str, str]) -> None:
     """Write the list of all items that this execution has set aside: name -> reason."""
     from relion4plugin.jobs.one_by_one import write_set_aside
 
-    write_set_aside(folder, _NAME, list(reasons), list(reasons.values()))
+    write_set_aside(folder, _NAME, reasons.items())
 
 
 def _list(folder: Path) -> Path:

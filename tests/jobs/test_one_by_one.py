@@ -77,11 +77,11 @@ def test_few_results_wait_to_be_written():
 
 
 def test_the_list_of_items_set_aside_appears_and_goes(tmp_path):
-    write_set_aside(tmp_path, "rlnMicrographMovieName", ["Movies/0001.tiff"], ["it is\ntruncated"])
+    write_set_aside(tmp_path, "rlnMicrographMovieName", [("Movies/0001.tiff", "it is\ntruncated")])
     table = read_star(tmp_path / SET_ASIDE)["set_aside"]
     assert list(table["rlnMicrographMovieName"]) == ["Movies/0001.tiff"]
     assert list(table["r4pReason"]) == ["it is truncated"]
-    write_set_aside(tmp_path, "rlnMicrographMovieName", [], [])
+    write_set_aside(tmp_path, "rlnMicrographMovieName", [])
     assert not (tmp_path / SET_ASIDE).exists()
 
 
