@@ -88,7 +88,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 def process(one: Set, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Simulate a session, process it, and judge what came out."""
     session, project = folder / "session", folder / "project"
-    spec = MovieSpec(source=str(args.models / one.source), n_movies=args.movies, width=args.edge, height=args.edge,
+    spec = MovieSpec(sources=((str(args.models / one.source), 1.0),), n_movies=args.movies, width=args.edge, height=args.edge,
                      pixel_size=args.pixel, seed=7, **dict(one.changes))  # fmt: skip
     simulate_movies(spec, session, Silent())
     project.mkdir(parents=True)

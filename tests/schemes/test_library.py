@@ -241,7 +241,7 @@ PICK = ["SET_do_topaz", "SET_pick_on_gpu", "autopick"]
 EXTRACT = ["extract", "SET_prev_nr_mics", "RESET_idle", "COUNT_extracted", "CHECK_enough_2d"]
 GROWN = ["CHECK_idle", "SET_needed", "CHECK_grown"]
 LAST = ["CHECK_idle", "CHECK_unfinished", "CHECK_end"]
-FEW = ["LOOK_idle", "CHECK_end"]
+FEW = ["LOOK_idle"]
 CLASSIFY = ["class2d", "FIND_optimisers", "LAST_optimiser", "select_parts", "COUNT_parts", "CHECK_do_3d"]
 PAYS = ["SET_needed_3d", "CHECK_grown_3d"]
 INIMODEL = [*PAYS, "CHECK_iniref", "inimodel3d", "SET_myref_inimodel", "refine3d", "SET_nr_refined", "SET_nr_classified"]
@@ -332,7 +332,7 @@ def test_all_are_visited_once_more_when_nothing_arrives_any_more(arrive):
     assert "class2d" in more(8, 2600) and proc.options["class2d"]["stream_last"] == "No"
 
 
-@pytest.mark.parametrize("n_extracted", [1500, 2100])
+@pytest.mark.parametrize("n_extracted", [199, 2100])
 def test_it_ends_when_all_is_done(play, micrographs, n_extracted):
     """Also where there never are enough particles; never before prep has ended."""
     made = {**PROC_JOBS, "extract": ("particles.star", "particles", n_extracted)}
@@ -381,7 +381,17 @@ def test_a_failed_extraction_is_done_again(play, micrographs):
 
 def test_too_few_good_particles_make_no_map(play, micrographs):
     proc = play("proc-log", {**PROC_JOBS, "select_parts": ("particles.star", "particles", 0)}, ctffind_mics=micrographs)
-    assert proc.until("WAIT")[-2:] == ["CHECK_do_3d", "SET_nr_classified"]
+    assert proc.until("WAIT")[-4:] == ["CHECK_do_3d", "CHECK_last_3d", "SET_do_last_3d", "SET_nr_classified"]
+
+
+@pytest.mark.parametrize(("n_extracted", "good", "nodes"), [(199, 0, ()), (200, 199, ("class2d",)), (1999, 500, ("class2d", "refine3d"))])
+def test_what_there_is_must_do_when_nothing_arrives_any_more(play, micrographs, n_extracted, good, nodes):
+    made = {**PROC_JOBS, "extract": ("particles.star", "particles", n_extracted), "select_parts": ("particles.star", "particles", good)}
+    proc = play("proc-log", made, ctffind_mics=micrographs)
+    passes = [proc.until("WAIT") for _ in range(13)]
+    for node in ("class2d", "refine3d"):
+        # the tenth pass without new micrographs; once
+        assert [(node in trace) for trace in passes] == [n == 10 and node in nodes for n in range(13)]
 
 
 def test_a_given_reference_is_used(play, micrographs, world):

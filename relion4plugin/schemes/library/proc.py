@@ -45,12 +45,13 @@ def _add_variables(draft: Draft) -> None:
     draft.floats |= {"maxtime_hr": 48, "wait_sec": 180, "zero": 0, "one": 1}
     draft.floats |= {"current_nr_mics": 0, "prev_nr_mics": 0, "idle_waits": 0, "max_idle_waits": 10}
     draft.floats |= {"nr_extracted": 0, "nr_classified": 0, "nr_needed": 0, "nr_finished": 0}
-    draft.floats |= {"min_nr_parts_2d": 2000, "growth_2d": 1.2}
+    draft.floats |= {"min_nr_parts_2d": 2000, "growth_2d": 1.2, "last_nr_parts_2d": 200, "last_nr_parts_3d": 500}
     draft.floats |= {"current_nr_parts": 0, "nr_refined": 0, "nr_needed_3d": 0, "min_nr_parts_3d": 5000, "growth_3d": 1.5}
     draft.bools |= {"has_ctffind": False, "has_larger_nr_mics": False, "has_gpu": False, "do_3d": False, "has_iniref": False}
     draft.bools |= {"enough_2d": False, "has_grown": False, "has_unfinished": False}
     draft.bools |= {"is_idle": False, "end_when_idle": False, "ends": False, "prep_ended": False}
     draft.bools |= {"has_grown_3d": False, "has_more_3d": False, "is_final_3d": False}
+    draft.bools |= {"enough_last_2d": False, "enough_last_3d": False}
     draft.strings |= {
         "particles": "particles",
         "micrographs": "micrographs",
@@ -174,7 +175,10 @@ def _add_extraction(draft: Draft) -> None:
     draft.fork("CHECK_enough_2d", "enough_2d", if_true="CHECK_idle", if_false="LOOK_idle")
     draft.fork("CHECK_idle", "is_idle", if_true="CHECK_unfinished", if_false="SET_needed")
     draft.fork("CHECK_unfinished", "has_unfinished", if_true="class2d", if_false="CHECK_end")
-    draft.path("LOOK_idle", "CHECK_end")
+    # what there is must do where no more will come
+    draft.fork("LOOK_idle", "is_idle", if_true="CHECK_last_2d", if_false="WAIT")
+    draft.operator("CHECK_last_2d", "bool=ge", "enough_last_2d", "nr_extracted", "last_nr_parts_2d")
+    draft.fork("CHECK_last_2d", "enough_last_2d", if_true="CHECK_unfinished", if_false="CHECK_end")
     draft.operator("CHECK_prep", "bool=file_exists", "prep_ended", "prep_end")
     draft.fork("CHECK_end", "ends", if_true="CHECK_prep", if_false="WAIT")
     draft.fork("CHECK_prep", "prep_ended", if_true="EXIT_idle", if_false="WAIT")
@@ -223,7 +227,11 @@ def _add_2d(draft: Draft) -> None:
     draft.operator("SET_nr_classified", "float=set", "nr_classified", "nr_extracted")
     draft.operator("SET_nr_finished", "float=set", "nr_finished", "nr_extracted")
     draft.path("class2d", "FIND_optimisers", "LAST_optimiser", "select_parts", "COUNT_parts", "CHECK_do_3d")
-    draft.fork("CHECK_do_3d", "do_3d", if_true="SET_needed_3d", if_false="SET_nr_classified")
+    draft.fork("CHECK_do_3d", "do_3d", if_true="SET_needed_3d", if_false="CHECK_last_3d")
+    draft.operator("CHECK_last_3d", "bool=ge", "enough_last_3d", "current_nr_parts", "last_nr_parts_3d")
+    draft.operator("SET_do_last_3d", "bool=and", "do_3d", "enough_last_3d", "is_idle")
+    draft.path("CHECK_last_3d", "SET_do_last_3d")
+    draft.fork("SET_do_last_3d", "do_3d", if_true="SET_needed_3d", if_false="SET_nr_classified")
     draft.fork("SET_nr_classified", "is_idle", if_true="SET_nr_finished", if_false="WAIT")
     draft.path("SET_nr_finished", "WAIT")
 
