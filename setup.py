@@ -73,6 +73,7 @@ setup(
         "scipion": ["scipion-em>=3.11", "scipion-app>=3.8", "numpy<2"],
         "cuda": ["cupy-cuda12x>=13"],
         "ranker": ["torch>=2", "safetensors>=0.4"],
+        "mpi": ["mpi4py>=4"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
@@ -81,6 +82,7 @@ setup(
             "mypy>=1.11",
             "import-linter>=2.0",
             "pandas-stubs",
+            "mpi4py>=4",
             "build>=1.2",
             "wheel>=0.40",
         ],

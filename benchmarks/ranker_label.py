@@ -1,6 +1,7 @@
 """Labelled samples of one finished 2D classification whose particles are known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from relion4plugin.ranker.class_run import ClassRun, read_class_run
 from relion4plugin.ranker.features import ClassFeatures, compute_features
 from relion4plugin.ranker.samples import Samples
-from relion4plugin.ranker.target import DEFAULT_RULES, LabelRules
+from relion4plugin.ranker.target import DEFAULT_RULES, LabelRules, categories, quality, targets, to_select
 from relion4plugin.ranker.truth import ClassTruth, class_targets, class_truth, particle_truth
 
 
@@ -51,7 +52,7 @@ def make_samples(
     n = len(rows)
     columns = {
         "purity": found.purity, "d_true": found.d_true, "offset": found.offset, "contamination": found.contamination, "q": found.q,
-        "category": found.category, "correlation": found.correlation, "members": found.members, "true_members": found.true_members,
+        "category": found.category, "selected": found.selected.astype(np.int64), "correlation": found.correlation, "members": found.members, "true_members": found.true_members,
         "map_number": found.map_number, "pdf": run.pdf, **{f"share_{kind}": share for kind, share in found.fractions.items()},
     }  # fmt: skip
     extra = {name: column[rows] for name, column in columns.items()}
@@ -70,3 +71,14 @@ def make_samples(
         structure=np.full(n, structure),
         extra=extra,
     )
+
+
+def relabel(samples: Samples, rules: LabelRules = DEFAULT_RULES) -> Samples:
+    """Label the samples of one run again, by what was measured when they were made; the score of the job stays."""
+    known = samples.extra
+    seen = [known[name] for name in ("purity", "d_true", "offset", "contamination", "true_members")]
+    q = quality(*seen, rules)
+    score = targets(q, np.asarray(known["resolution"], np.float64), float(known["job_score"][0]), rules)
+    labels = {"q": q, "category": categories(q, rules), "selected": to_select(*seen, rules).astype(np.int64)}
+    version = np.full(len(samples), rules.version)
+    return replace(samples, score=score.astype(np.float32), extra={**known, **labels, "label_version": version})

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from evaluation import particle_table
 from ranker_jobs import TEST, TRAIN, VALIDATION, SimulatedJob, draw_job, split_of
-from ranker_label import label_run
+from ranker_label import label_run, relabel
 from ranker_real import REAL_JOBS, make_real_job
 
 from relion4plugin.cli.progress import BarProgress, LineProgress
@@ -167,7 +167,7 @@ def _attempt(task: Callable[[], int]) -> int | Exception:
 
 
 def collect(out: Path) -> str:
-    """Join the finished jobs by split; returns a report.
+    """Join the finished jobs by split, labelled by the present rules; returns a report.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def collect(out: Path) -> str:
     for path in sorted(out.glob("*.json")):
         samples = read_samples(path.with_suffix(".npz"))
         if len(samples):
-            parts[json.loads(path.read_text(encoding="utf-8"))["split"]].append(samples)
+            parts[json.loads(path.read_text(encoding="utf-8"))["split"]].append(relabel(samples))
     lines = []
     for split, found in parts.items():
         if not found:

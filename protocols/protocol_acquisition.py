@@ -88,7 +88,7 @@ class ProtR4pAcquisition(ProtImport):
             default="",
             label="Preset",
             help="What is the same for all sessions of a microscope: a TOML file, or the name of a shipped one "
-            "(krios_k3, krios_falcon4i, glacios_falcon4i, talos_falcon3). May be empty.",
+            "(krios_k3, krios_falcon4i, glacios_falcon4i, talos_falcon3, facility_scipion). May be empty.",
         )
         form.addParam(
             "copyFiles",

@@ -171,7 +171,8 @@ class ProtR4pRankClasses(MapRun, ProtClassify2D):
 
 
 def _sentence(outputs: Any) -> str:
-    cut = f", from score {outputs.threshold:.3f}" if outputs.threshold is not None else ""
+    kind = "score" if outputs.ranked.deciding is outputs.ranked.scores else "score in this job"
+    cut = f", from {kind} {outputs.threshold:.3f}" if outputs.threshold is not None else ""
     share = 100 * outputs.n_selected_particles / outputs.n_particles
     return (
         f"Selected ({outputs.rule}{cut}): {outputs.n_selected} of {outputs.n_classes} classes, "

@@ -2,7 +2,7 @@
 
 >>> from relion4plugin.acquisition.preset import shipped_presets
 >>> sorted(path.stem for path in shipped_presets())
-['glacios_falcon4i', 'krios_falcon4i', 'krios_k3', 'talos_falcon3']
+['facility_scipion', 'glacios_falcon4i', 'krios_falcon4i', 'krios_k3', 'talos_falcon3']
 """
 
 import difflib

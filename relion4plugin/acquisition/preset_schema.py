@@ -72,7 +72,7 @@ _KEYS = (
     Key("paths", "gains", _T, "", "Folder with gain references that metadata only name."),
     Key("paths", "mtf", _T, "", "Folder with MTF curves."),
     Key("paths", "schemes", _T, "", "Folder with the schemes prep and proc-PICKER; the shipped ones if empty."),
-    Key("paths", "scipion_template", _T, "", "A shipped workflow or a path; acquisition_PICKER if empty."),
+    Key("paths", "scipion_template", _T, "", "A shipped workflow or a path; streaming_PICKER if empty."),
     Key("paths", "scipion", _T, "", "Scipion's program; this Python with -m scipion if empty."),
     Key("microscope", "name", _T, "", "Name for people."),
     Key("microscope", "Cs", _N, 2.7, "Spherical aberration, which no metadata hold.", "mm", 0.0, 10.0),

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import relion4plugin
+from relion4plugin.cli.together import run_together
 from relion4plugin.errors import UserError
+from relion4plugin.parallel.launched import launched
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -16,6 +18,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "demo": ("demo", "simulate particles, classify them and write a report"),
     "doctor": ("doctor", "check this installation: versions, GPU, Scipion, RELION"),
+    "cost": ("cost", "estimate hours and memory of a job from particles, box and classes"),
     "simulate particles": ("simulate_particles", "make particle stacks with known truth"),
     "simulate movies": ("simulate_movies", "make movies of a session with known truth"),
     "import": ("import_", "list movies, micrographs, coordinates or other files for the jobs that follow"),
@@ -92,6 +95,11 @@ def _find_command(words: Sequence[str]) -> tuple[str, list[str]]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 user's mistake, 130 interrupted."""
     words = list(sys.argv[1:] if words is None else words)
+    return _run(words) if launched()[0] == 1 else run_together(words, _run)
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run one command in this process."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return OK if words else USAGE

@@ -8,9 +8,9 @@ For example:
 
 import argparse
 import json
-from pathlib import Path
 
 from relion4plugin.cli.progress import terminal_progress
+from relion4plugin.cli.simulate_command import add_common
 from relion4plugin.jobs import simulate_movies
 from relion4plugin.jobs.parameters import add_arguments, from_arguments
 from relion4plugin.jobs.simulate_movies_parameters import SimulateMoviesParameters
@@ -18,10 +18,7 @@ from relion4plugin.jobs.simulate_movies_parameters import SimulateMoviesParamete
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--o", required=True, metavar="DIR", type=Path, help="directory for movies, gain reference and truth")
-    parser.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_common(parser, "movies, gain reference and truth")
     add_arguments(parser, SimulateMoviesParameters)
 
 

@@ -8,19 +8,16 @@ For example:
 
 import argparse
 import json
-from pathlib import Path
 
 from relion4plugin.cli.progress import terminal_progress
+from relion4plugin.cli.simulate_command import add_common
 from relion4plugin.jobs import simulate_particles
 from relion4plugin.jobs.parameters import add_arguments, from_arguments
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--o", required=True, metavar="DIR", type=Path, help="directory for stacks, STAR file and truth")
-    parser.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_common(parser, "stacks, STAR file and truth")
     add_arguments(parser, simulate_particles.SimulateParticlesParameters)
 
 

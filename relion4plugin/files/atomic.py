@@ -1,20 +1,16 @@
 """Files that appear whole or not at all."""
 
-import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.disk_errors import is_disk_error, write_error
 
-# Errors of the output medium; any other error inside the writing block is not about the output file.
-_MEDIUM_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
 def _create(temporary: Path, path: Path) -> None:
@@ -23,9 +19,7 @@ def _create(temporary: Path, path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"cannot write {path}: folder {path.parent} does not exist; create it first") from None
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {_reason(error)}; expected a writable folder with free space, choose another output folder"
-        ) from error
+        raise write_error(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -78,8 +72,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         _publish(temporary, final)
     except OSError as error:
-        if error.errno in _MEDIUM_ERRORS:
-            raise UserError(f"cannot write {path}: {_reason(error)}; free space or choose another output folder") from error
+        if is_disk_error(error):  # any other error inside the block is not about the output file
+            raise write_error(path, error) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -100,3 +94,25 @@ def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8) to `path` as `atomic_write_bytes` does."""
     atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def remove_temporaries(folder: str | os.PathLike[str]) -> int:
+    """Remove what killed processes left of files that they were writing; nobody else may be writing in the folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        It and all folders below.
+
+    Returns
+    -------
+    int
+        Number of files.
+    """
+    count = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".tmp") and _TEMPORARY.fullmatch(name):
+                Path(place, name).unlink(missing_ok=True)
+                count += 1
+    return count

@@ -10,6 +10,7 @@ import numpy as np
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.files.disk_errors import write_error
 
 
 def _plain(value: Any) -> Any:
@@ -42,8 +43,7 @@ def append_iteration(path: str | os.PathLike[str], record: Mapping[str, Any]) ->
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {path}: {reason}; free space or choose another output folder") from error
+        raise write_error(path, error) from error
 
 
 def _end_of_last_line(stream: Any) -> int:

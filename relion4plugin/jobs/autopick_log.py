@@ -1,12 +1,11 @@
 """Picking by a Laplacian of Gaussian as a job: micrograph by micrograph, with RELION's files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.autopick_parameters import LogPickParameters
-from relion4plugin.jobs.autopick_run import PickOutputs, PickRun
-from relion4plugin.jobs.one_by_one import Write, treat
+from relion4plugin.jobs.autopick_run import Figures, PickOutputs, PickRun
 from relion4plugin.jobs.parameters import check, from_job_options, to_job_options
 from relion4plugin.preprocessing.picking.laplacian import BlobSettings, pick_blobs
 from relion4plugin.progress import Progress
@@ -65,33 +64,14 @@ def relion_command(parameters: LogPickParameters, out_dir: Path, is_continue: bo
 def run(
     parameters: LogPickParameters, out_dir: Path, progress: Progress, is_continue: bool = False, overwrite: bool = False
 ) -> PickOutputs:
-    """Pick blobs in every micrograph.
-
-    Parameters
-    ----------
-    parameters
-        What to do.
-    out_dir
-        Job directory; made if it does not exist.
-    progress
-        Told how far the job is.
-    is_continue
-        Keep micrographs that are finished: those with a file of picks.
-    overwrite
-        Do everything again in a directory that was used before, instead of refusing.
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, all micrographs or the disk; single bad micrographs are set aside.
-    """
+    """Pick blobs in every micrograph; arguments and errors are those of all jobs in `micrograph_job`."""
     validate(parameters)
     settings = settings_of(parameters)
     job = PickRun(parameters, out_dir, parameters.log_diam_max, is_continue, overwrite)
 
-    def compute(item: int) -> Write:
+    def compute(item: int) -> Callable[[], Figures]:
         micrograph = job.micrographs[item]
         found = pick_blobs(micrograph.image(), micrograph.pixel_size, settings, micrograph.name)
-        return lambda: job.write(micrograph, found.picks)
+        return lambda: job.write(item, found.picks)
 
-    return job.finish(treat(job.unfinished(), compute, progress, "Picking", parameters.nr_mpi))
+    return job.outputs(job.treat(compute, progress, parameters.nr_mpi))

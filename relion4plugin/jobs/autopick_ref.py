@@ -1,16 +1,14 @@
 """Picking by references as a job: micrograph by micrograph, with RELION's files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from relion4plugin.errors import UserError
 from relion4plugin.imaging.ctf import CtfOptions
-from relion4plugin.jobs.autopick_files import Micrograph
 from relion4plugin.jobs.autopick_parameters import RefPickParameters
 from relion4plugin.jobs.autopick_ref_inputs import read_ctfs, read_references
-from relion4plugin.jobs.autopick_run import PickOutputs, PickRun
+from relion4plugin.jobs.autopick_run import Figures, PickOutputs, PickRun
 from relion4plugin.jobs.map_jobs import require_file
-from relion4plugin.jobs.one_by_one import Write, treat
 from relion4plugin.jobs.parameters import check, from_job_options, to_job_options
 from relion4plugin.preprocessing.picking.templates import TemplateBank, TemplateSettings, pick_templates
 from relion4plugin.progress import Progress
@@ -79,13 +77,7 @@ def relion_command(parameters: RefPickParameters, out_dir: Path, is_continue: bo
 def run(
     parameters: RefPickParameters, out_dir: Path, progress: Progress, is_continue: bool = False, overwrite: bool = False
 ) -> PickOutputs:
-    """Pick what looks like the references in every micrograph (see `autopick_log.run` for the arguments).
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, the references, all micrographs or the disk; single bad micrographs are set aside.
-    """
+    """Pick what looks like the references in every micrograph; arguments and errors are those of all jobs in `micrograph_job`."""
     validate(parameters)
     ctfs = read_ctfs(parameters.fn_input_autopick) if parameters.do_ctf_autopick else {}
     job = PickRun(parameters, out_dir, parameters.mindist_autopick, is_continue, overwrite)
@@ -97,11 +89,11 @@ def run(
         banks[pixel_size] = TemplateBank(references, settings)
         remarks += told
 
-    def compute(item: int) -> Write:
-        micrograph: Micrograph = job.micrographs[item]
+    def compute(item: int) -> Callable[[], Figures]:
+        micrograph = job.micrographs[item]
         picks = pick_templates(
             micrograph.image(), micrograph.pixel_size, banks[micrograph.pixel_size], ctfs.get(micrograph.name), micrograph.name
         )
-        return lambda: job.write(micrograph, picks)
+        return lambda: job.write(item, picks)
 
-    return job.finish(treat(job.unfinished(), compute, progress, "Picking", parameters.nr_mpi), remarks)
+    return job.outputs(job.treat(compute, progress, parameters.nr_mpi), remarks)

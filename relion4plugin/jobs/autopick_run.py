@@ -1,15 +1,12 @@
-"""One execution of a picking job, whatever finds the particles: what is finished is kept, files are written, picks are judged."""
+"""One execution of a picking job, whatever finds the particles: files of picks and their lists, picks judged by known ones."""
 
-import time
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relion4plugin.errors import UserError
 from relion4plugin.jobs.autopick_files import (
     LIST,
     SUMMARY,
-    Micrograph,
     coordinates_file,
     figures_of,
     known_picks,
@@ -20,14 +17,13 @@ from relion4plugin.jobs.autopick_files import (
     write_summary,
 )
 from relion4plugin.jobs.autopick_parameters import PickSourceParameters
-from relion4plugin.jobs.log_plots import PICKS, write_plots
-from relion4plugin.jobs.map_jobs import prepare_map_output
-from relion4plugin.jobs.one_by_one import Treated, require_some, write_set_aside
+from relion4plugin.jobs.log_plots import PICKS
+from relion4plugin.jobs.micrograph_job import Ended, JobKind, MicrographJob
 from relion4plugin.preprocessing.picking.agreement import Agreement, agreement
 from relion4plugin.preprocessing.picking.overlay import draw_overlay, write_picture
 from relion4plugin.preprocessing.picking.picks import Picks, read_picks, write_picks
 
-_STAR_EVERY = 30.0  # seconds
+Figures = tuple[float, int]  # mean score and number of picks
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class PickOutputs:
     remarks: tuple[str, ...]
 
 
-class PickRun:
+class PickRun(MicrographJob[Figures]):
     """Micrographs of a job and what is finished of them.
 
     Parameters
@@ -64,85 +60,62 @@ class PickRun:
         If there are no micrographs or the directory cannot be used.
     """
 
+    KIND = JobKind("Picking", (LIST, SUMMARY), plots=(SUMMARY, "", PICKS))
+
     def __init__(self, parameters: PickSourceParameters, out_dir: Path, diameter: float, is_continue: bool, overwrite: bool) -> None:
-        self._parameters, self._out_dir, self._diameter = parameters, out_dir, diameter
         self.micrographs = read_micrographs(parameters)
+        super().__init__(out_dir, [micrograph.name for micrograph in self.micrographs])
+        self._parameters, self._diameter = parameters, diameter
         self._truth = read_truth(parameters.fn_truth) if parameters.fn_truth else {}
-        prepare_map_output(out_dir, [] if is_continue else [LIST, SUMMARY], 0, overwrite)
-        self._figures: dict[str, tuple[float, int]] = {}
         self._agreement = Agreement(0, 0, 0)
-        self._written = time.monotonic()
-        if is_continue:
-            self._keep_finished()
+        # Picks of earlier executions are read again only where they are judged.
+        self._told = read_summary(out_dir) if is_continue and not self._truth else {}
+        self.prepare(is_continue, overwrite)
 
-    def unfinished(self) -> list[int]:
-        """Return the micrographs that have no picks yet."""
-        return [i for i, micrograph in enumerate(self.micrographs) if micrograph.name not in self._figures]
+    def kept(self, item: int) -> Figures | None:
+        """Return the figures of a micrograph that has a file of picks."""
+        name = self.names[item]
+        path = coordinates_file(self.out_dir, name)
+        if not path.is_file():
+            return None
+        return self._told[name] if name in self._told else self._judged(item, read_picks(path))
 
-    def write(self, micrograph: Micrograph, picks: Picks) -> None:
+    def write(self, item: int, picks: Picks) -> Figures:
         """Write the picks of a micrograph, and what else is wanted."""
-        path = coordinates_file(self._out_dir, micrograph.name)
+        micrograph = self.micrographs[item]
+        path = coordinates_file(self.out_dir, micrograph.name)
         if self._parameters.do_overlay:
             truth = known_picks(self._truth, micrograph.name)
             picture = draw_overlay(micrograph.image(), micrograph.pixel_size, picks, self._diameter, truth)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_picture(path.with_suffix(".png"), picture)
         write_picks(path, picks)
-        self._add(micrograph, picks)
-        if time.monotonic() - self._written > _STAR_EVERY:
-            self._write_stars()
+        return self._judged(item, picks)
 
-    def finish(self, treated: Treated, remarks: tuple[str, ...] = ()) -> PickOutputs:
-        """Write the lists of all finished micrographs, old and new.
+    def write_lists(self, finished: Mapping[int, Figures]) -> None:
+        """Write autopick.star and summary.star."""
+        figures = {self.names[item]: found for item, found in finished.items()}
+        write_list(self.out_dir, list(figures))
+        write_summary(self.out_dir, figures)
 
-        Raises
-        ------
-        UserError
-            If nothing at all could be picked from.
-        """
-        failed = ((self.micrographs[i].name, reason) for i, reason in treated.failed.items())
-        write_set_aside(self._out_dir, "rlnMicrographName", failed)
-        self._write_stars()
-        require_some(len(self._figures), treated, "micrographs")
-        write_plots(self._out_dir, SUMMARY, "", PICKS)
-        known = bool(self._truth)
+    def outputs(self, ended: Ended, remarks: tuple[str, ...] = ()) -> PickOutputs:
+        """Return what came out; `remarks` are told first."""
+        counts = [count for _, count in self.finished.values()]
+        empty = counts.count(0)
         return PickOutputs(
-            coordinates=self._out_dir / LIST,
-            n_micrographs=len(self._figures),
-            n_new=len(treated.done),
-            n_set_aside=len(treated.failed),
-            n_picks=sum(count for _, count in self._figures.values()),
-            precision=self._agreement.precision if known else None,
-            recall=self._agreement.recall if known else None,
-            remarks=(*remarks, *treated.remarks("micrographs"), *self._empty()),
+            coordinates=self.out_dir / LIST,
+            n_micrographs=ended.n_finished,
+            n_new=ended.n_new,
+            n_set_aside=ended.n_set_aside,
+            n_picks=sum(counts),
+            precision=self._agreement.precision if self._truth else None,
+            recall=self._agreement.recall if self._truth else None,
+            remarks=(*remarks, *ended.remarks, *((f"{empty} of {len(counts)} micrographs have no picks",) if empty else ())),
         )
 
-    def _empty(self) -> tuple[str, ...]:
-        empty = sum(count == 0 for _, count in self._figures.values())
-        return (f"{empty} of {len(self._figures)} micrographs have no picks",) if empty else ()
-
-    def _keep_finished(self) -> None:
-        told = {} if self._truth else read_summary(self._out_dir)
-        for micrograph in self.micrographs:
-            path = coordinates_file(self._out_dir, micrograph.name)
-            if not path.is_file():
-                continue
-            if micrograph.name in told:
-                self._figures[micrograph.name] = told[micrograph.name]
-                continue
-            with suppress(UserError):  # a damaged file is made again
-                self._add(micrograph, read_picks(path))
-
-    def _add(self, micrograph: Micrograph, picks: Picks) -> None:
-        self._figures[micrograph.name] = figures_of(picks)
+    def _judged(self, item: int, picks: Picks) -> Figures:
+        micrograph = self.micrographs[item]
         truth = known_picks(self._truth, micrograph.name)
         if truth is not None:
             self._agreement += agreement(picks.centres, truth.centres, self._diameter / 2 / micrograph.pixel_size)
-
-    def _write_stars(self) -> None:
-        """Write what is finished by now, in the order of the input."""
-        ordered = {m.name: self._figures[m.name] for m in self.micrographs if m.name in self._figures}
-        if ordered:
-            write_list(self._out_dir, list(ordered))
-            write_summary(self._out_dir, ordered)
-        self._written = time.monotonic()
+        return figures_of(picks)

@@ -85,13 +85,7 @@ def relion_command(parameters: TopazPickParameters, out_dir: Path, is_continue: 
 def run(
     parameters: TopazPickParameters, out_dir: Path, progress: Progress, is_continue: bool = False, overwrite: bool = False
 ) -> PickOutputs:
-    """Pick in every micrograph with Topaz (see `autopick_log.run` for the arguments).
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, Topaz, all micrographs or the disk; single bad micrographs are set aside.
-    """
+    """Pick in every micrograph with Topaz; arguments and errors are those of all jobs in `micrograph_job`."""
     validate(parameters)
     settings = settings_of(parameters)
     job = PickRun(parameters, out_dir, parameters.topaz_particle_diameter, is_continue, overwrite)
@@ -110,7 +104,7 @@ def run(
 
         def write() -> None:
             for item, picks in zip(ready, found, strict=True):
-                job.write(job.micrographs[item], picks)
+                job.add(item, job.write(item, picks))
 
         return write
 
@@ -118,7 +112,7 @@ def run(
     for number, reason in treated.failed.items():
         failed.update((item, failed.get(item, reason)) for item in batches[number])
     done = tuple(item for number in treated.done for item in batches[number] if item not in failed)
-    return job.finish(Treated(done, dict(sorted(failed.items())), 0))
+    return job.outputs(job.end(Treated(done, dict(sorted(failed.items())), 0)))
 
 
 def _batches(job: PickRun, size: int) -> list[list[int]]:

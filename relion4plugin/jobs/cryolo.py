@@ -62,28 +62,11 @@ def validate(parameters: CryoloParameters) -> tuple[str, ...]:
     return ()
 
 
-def run(
-    parameters: CryoloParameters, out_dir: Path, progress: Progress, is_continue: bool = True, overwrite: bool = False
-) -> PickOutputs:
-    """Pick in every micrograph with crYOLO.
+def run(parameters: CryoloParameters, out_dir: Path, progress: Progress, is_continue: bool = True, overwrite: bool = False) -> PickOutputs:
+    """Pick in every micrograph with crYOLO; arguments and errors are those of all jobs in `micrograph_job`.
 
-    Parameters
-    ----------
-    parameters
-        What to do.
-    out_dir
-        Job directory; made if it does not exist. What crYOLO says goes to cryolo.log there.
-    progress
-        Told how far the job is, and asked all the time whether it is to be aborted: an exception that it raises ends crYOLO.
-    is_continue
-        Keep micrographs that are finished: those with a file of picks.
-    overwrite
-        Do everything again in a directory that was used before, instead of refusing.
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, crYOLO, all micrographs or the disk; single bad micrographs are set aside.
+    What crYOLO says goes to cryolo.log in `out_dir`. `progress` is asked all the time whether the job is to be aborted: an exception
+    that it raises ends crYOLO.
     """
     validate(parameters)
     settings = settings_of(parameters)
@@ -103,7 +86,7 @@ def run(
         diameters += ended.diameters
         progress.advance(len(batch), f"{len(ended.failed)} set aside" if ended.failed else "")
     progress.finish()
-    outputs = job.finish(Treated(tuple(done), failed, 0), _size_remark(diameters))
+    outputs = job.outputs(job.end(Treated(tuple(done), failed, 0)), _size_remark(diameters))
     write_output_nodes(out_dir, {(out_dir / LIST).as_posix(): f"{kinds.COORDINATES}.autopick"})
     return outputs
 
@@ -143,7 +126,7 @@ def _pick_batch(job: PickRun, items: Sequence[int], settings: CryoloSettings, ou
         if picks is None:
             result.failed[item] = f"{micrograph.name}: {reason or f'crYOLO wrote no coordinates; see {out_dir / LOG}'}"
             continue
-        job.write(micrograph, picks)
+        job.add(item, job.write(item, picks))
         result.done.append(item)
         result.diameters.append(picks.diameter[picks.diameter > 0])
     return result

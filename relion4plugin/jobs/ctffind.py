@@ -1,8 +1,6 @@
 """CTF estimation as a job: micrograph by micrograph, with RELION's files."""
 
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +9,8 @@ from relion4plugin.files.job_names import output_root
 from relion4plugin.files.mrc import read_mrc, write_stack
 from relion4plugin.jobs.ctffind_micrographs import Source, read_sources, results_table
 from relion4plugin.jobs.ctffind_parameters import CtfFindParameters
-from relion4plugin.jobs.log_plots import CTF, write_plots
-from relion4plugin.jobs.map_jobs import prepare_map_output
-from relion4plugin.jobs.one_by_one import Write, require_some, treat, write_set_aside
+from relion4plugin.jobs.log_plots import CTF
+from relion4plugin.jobs.micrograph_job import JobKind, MicrographJob, naming
 from relion4plugin.jobs.parameters import check, fields_of, format_value, from_job_options, to_job_options
 from relion4plugin.jobs.star_rows import RowFile
 from relion4plugin.preprocessing.ctf.estimate import CtfEstimate, estimate_ctf
@@ -26,7 +23,6 @@ from relion4plugin.progress import Progress
 __all__ = ["OUTPUT", "CtfFindOutputs", "CtfFindParameters", "from_options", "relion_command", "run", "search_range", "validate"]
 
 OUTPUT = "micrographs_ctf.star"
-_STAR_EVERY = 30.0  # seconds
 _BYTES_PER_MICROGRAPH = 2 << 20
 
 
@@ -97,98 +93,53 @@ def relion_command(parameters: CtfFindParameters, out_dir: Path, is_continue: bo
 def run(
     parameters: CtfFindParameters, out_dir: Path, progress: Progress, is_continue: bool = False, overwrite: bool = False
 ) -> CtfFindOutputs:
-    """Estimate the CTF of every micrograph.
-
-    Parameters
-    ----------
-    parameters
-        What to do.
-    out_dir
-        Job directory; made if it does not exist.
-    progress
-        Told how far the job is.
-    is_continue
-        Keep micrographs that are finished: those with a picture and a complete log.
-    overwrite
-        Do everything again in a directory that was used before, instead of refusing.
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, all micrographs or the disk; single bad micrographs are set aside.
-    """
-    p = parameters
-    validate(p)
-    rows, sources, remarks = read_sources(p)
-    prepare_map_output(out_dir, [] if is_continue else [OUTPUT], _BYTES_PER_MICROGRAPH * len(sources), overwrite)
-    job = _Job(p, out_dir, rows, sources)
-    finished = job.kept() if is_continue else {}
-    items = [i for i in range(len(sources)) if i not in finished]
-    job.found.update(finished)
-    treated = treat(items, job.compute, progress, "CTF estimation", p.nr_mpi)
-    write_set_aside(out_dir, "rlnMicrographName", ((sources[i].micrograph, reason) for i, reason in treated.failed.items()))
-    job.write_star()
-    require_some(len(job.found), treated, "micrographs")
-    write_plots(out_dir, OUTPUT, "micrographs", CTF)
-    remarks = (*remarks, *treated.remarks("micrographs"))
-    return CtfFindOutputs(out_dir / OUTPUT, len(job.found), len(treated.done), len(treated.failed), remarks)
+    """Estimate the CTF of every micrograph; arguments and errors are those of all jobs in `micrograph_job`."""
+    validate(parameters)
+    rows, sources, remarks = read_sources(parameters)
+    job = _Job(parameters, out_dir, rows, sources)
+    job.prepare(is_continue, overwrite, _BYTES_PER_MICROGRAPH * len(sources))
+    ended = job.treat(job.compute, progress, parameters.nr_mpi)
+    return CtfFindOutputs(out_dir / OUTPUT, ended.n_finished, ended.n_new, ended.n_set_aside, (*remarks, *ended.remarks))
 
 
-class _Job:
-    """One execution: `found` has what is finished, by row."""
+class _Job(MicrographJob[CtfEstimate]):
+    KIND = JobKind("CTF estimation", (OUTPUT,), plots=(OUTPUT, "micrographs", CTF))
 
     def __init__(self, parameters: CtfFindParameters, out_dir: Path, rows: RowFile, sources: list[Source]) -> None:
-        self._parameters, self._out_dir, self._rows, self._sources = parameters, out_dir, rows, sources
+        super().__init__(out_dir, [source.micrograph for source in sources])
+        self._parameters, self._rows, self._sources = parameters, rows, sources
         self._where = search_range(parameters)
         self._settings = {f.name: format_value(getattr(parameters, f.name)) for f in fields_of(type(parameters)) if f.name != "nr_mpi"}
-        self._written = time.monotonic()
-        self.found: dict[int, CtfEstimate] = {}
 
-    def kept(self) -> dict[int, CtfEstimate]:
-        """Return what earlier executions finished."""
-        finished = {}
-        for i in range(len(self._sources)):
-            root = self._root(i)
-            if _picture(root).is_file() and log_path(root).is_file():
-                with suppress(UserError):  # a log that is not complete was left by a program that ended early
-                    finished[i] = read_log(log_path(root))
-        return finished
+    def kept(self, item: int) -> CtfEstimate | None:
+        root = self._root(item)
+        return read_log(log_path(root)) if _picture(root).is_file() and log_path(root).is_file() else None
 
-    def compute(self, item: int) -> Write:
+    def compute(self, item: int) -> Callable[[], CtfEstimate]:
         """Estimate one micrograph; return what writes its files."""
         p, source = self._parameters, self._sources[item]
-        try:
+        with naming(source.image):
             spectrum = self._spectrum(source)
             fit = estimate_ctf(spectrum, source.microscope, self._where, p.resmin, p.resmax)
-        except UserError as error:
-            raise UserError(str(error) if str(error).startswith(source.image) else f"{source.image}: {error}") from error
         shown = min(p.resmax, fit.estimate.max_resolution)
         picture = diagnostic_picture(spectrum, fit.row, source.microscope, fit.profile, shown)
 
-        def write() -> None:
+        def write() -> CtfEstimate:
             root = self._root(item)
             root.parent.mkdir(parents=True, exist_ok=True)
             write_stack(_picture(root), picture[None], spectrum.pixel_size)
             write_log(root, fit.estimate, source.microscope, spectrum.pixel_size, {"image": source.image, **self._settings})
-            self.found[item] = fit.estimate
-            if time.monotonic() - self._written > _STAR_EVERY:
-                self.write_star()
+            return read_log(log_path(root))  # the same digits, whichever execution lists it
 
         return write
 
-    def write_star(self) -> None:
-        """Write what is finished by now, in the order of the input; nothing is written before the first one."""
-        if not self.found:
-            return
-        order = sorted(self.found)
-        pictures = [f"{_picture(self._root(i)).as_posix()}:mrc" for i in order]
-        table = results_table([self._sources[i] for i in order], pictures, [self.found[i] for i in order], self._parameters.do_phaseshift)
-        self._rows.write(self._out_dir / OUTPUT, table)
-        self._written = time.monotonic()
+    def write_lists(self, finished: Mapping[int, CtfEstimate]) -> None:
+        sources, pictures = [self._sources[i] for i in finished], [f"{_picture(self._root(i)).as_posix()}:mrc" for i in finished]
+        self._rows.write(self.out_dir / OUTPUT, results_table(sources, pictures, list(finished.values()), self._parameters.do_phaseshift))
 
     def _root(self, item: int) -> Path:
         """Return what the names of a micrograph's files begin with."""
-        return output_root(self._out_dir, self._sources[item].image)
+        return output_root(self.out_dir, self._sources[item].image)
 
     def _spectrum(self, source: Source) -> PowerSpectrum:
         p = self._parameters

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.atomic import remove_temporaries
+from relion4plugin.files.disk_errors import disk_errors_told
 from relion4plugin.jobs.job_star import JobStar, read_job_star
 from relion4plugin.jobs.jobdir import ABORT_NOW, ABORTED, FAILURE, SUCCESS, JobDirectory
 from relion4plugin.jobs.output_nodes import OUTPUT_NODES
@@ -20,8 +22,10 @@ class PreparedDirectory(JobDirectory):
         answered = [self.out_dir / ABORT_NOW] if any(marker.exists() for marker in markers) else []
         for path in (*answered, *markers, self.out_dir / OUTPUT_NODES):
             path.unlink(missing_ok=True)
-        for name in ("run.out", "run.err"):
-            (self.out_dir / name).touch()
+        remove_temporaries(self.out_dir)
+        with disk_errors_told(self.out_dir):
+            for name in ("run.out", "run.err"):
+                (self.out_dir / name).touch()
         return self
 
     def log(self, line: str) -> None:

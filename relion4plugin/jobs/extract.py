@@ -1,9 +1,9 @@
 """Particle extraction as a job: micrograph by micrograph, with RELION's files."""
 
-import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from relion4plugin.files.mrc import StackWriter
 from relion4plugin.files.star import write_star
 from relion4plugin.jobs.extract_parameters import ExtractParameters, background_radius
 from relion4plugin.jobs.extract_sources import Micrographs, Picks, RefinedParticles, Source, optics_of_boxes, read_micrographs
-from relion4plugin.jobs.map_jobs import prepare_map_output, require_file
-from relion4plugin.jobs.one_by_one import Write, require_some, treat, write_set_aside
+from relion4plugin.jobs.map_jobs import require_file
+from relion4plugin.jobs.micrograph_job import JobKind, MicrographJob, naming
 from relion4plugin.jobs.parameters import check, from_job_options
 from relion4plugin.preprocessing.extraction.boxes import map_micrograph, touching, whole_pixels
 from relion4plugin.preprocessing.extraction.extract import Extracted, ExtractionSettings, extract
@@ -27,8 +27,6 @@ __all__ = ["PARTICLES", "ExtractOutputs", "ExtractParameters", "from_options", "
 
 PARTICLES, PICKS = "particles.star", "extractpick.star"
 _FINISHED = "_extract.star"  # end of the file whose existence says that a micrograph is finished
-_LIST_EVERY = 30.0  # seconds
-_LIST_SHARE = 20  # the list is written in at most one part in so many of the time
 _NEEDED_BYTES = 1 << 26
 _WRITTEN_TOGETHER = 16  # images
 
@@ -105,94 +103,69 @@ def validate(parameters: ExtractParameters) -> tuple[str, ...]:
 def run(
     parameters: ExtractParameters, out_dir: Path, progress: Progress, is_continue: bool = False, overwrite: bool = False
 ) -> ExtractOutputs:
-    """Extract particles from every micrograph.
-
-    Parameters
-    ----------
-    parameters
-        What to do.
-    out_dir
-        Job directory; made if it does not exist.
-    progress
-        Told how far the job is.
-    is_continue
-        Keep micrographs that are finished: those with a file ``_extract.star``.
-    overwrite
-        Do everything again in a directory that was used before, instead of refusing.
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, all micrographs or the disk; single bad micrographs are set aside.
-    """
+    """Extract particles from every micrograph; arguments and errors are those of all jobs in `micrograph_job`."""
     p = parameters
     validate(p)
     micrographs = read_micrographs(p.star_mics, out_dir)
     source: Source = RefinedParticles(p, micrographs) if p.do_reextract else Picks(p, micrographs)
-    prepare_map_output(out_dir, [] if is_continue else [PARTICLES, PICKS], _NEEDED_BYTES, overwrite)
     job = _Job(settings_of(p), out_dir, micrographs, source)
-    if is_continue:
-        job.finished.update(i for i in range(len(micrographs.names)) if job.star_of(i).is_file())
-    items = [i for i in range(len(micrographs.names)) if i not in job.finished]
-    n_before = len(job.finished)
-    treated = treat(items, job.compute, progress, "Extraction", p.nr_mpi)
-    write_set_aside(out_dir, "rlnMicrographName", ((micrographs.names[i], reason) for i, reason in treated.failed.items()))
-    require_some(len(job.finished), treated, "micrographs")
-    n_particles = job.write_list()
-    picks = _write_picks(out_dir, job) if p.do_reextract else None
+    job.prepare(is_continue, overwrite, _NEEDED_BYTES)
+    ended = job.treat(job.compute, progress, p.nr_mpi)
+    if not ended.n_finished:
+        reasons = "; ".join((*source.remarks, "pick particles first"))
+        raise UserError(f"no particles: none of {len(micrographs.names)} micrographs has positions inside; {reasons}")
     return ExtractOutputs(
         particles=out_dir / PARTICLES,
-        n_particles=n_particles,
-        n_micrographs=len(job.finished),
-        n_new=len(job.finished) - n_before,
-        n_set_aside=len(treated.failed),
-        picks=picks,
-        remarks=(*source.remarks, *job.remarks(), *treated.remarks("micrographs")),
+        n_particles=job.n_particles,
+        n_micrographs=ended.n_finished,
+        n_new=ended.n_new,
+        n_set_aside=ended.n_set_aside,
+        picks=job.write_picks() if p.do_reextract else None,
+        remarks=(*source.remarks, *job.remarks(), *ended.remarks),
     )
 
 
-def _write_picks(out_dir: Path, job: "_Job") -> Path:
-    path, done = out_dir / PICKS, sorted(job.finished)
-    write_coordinate_list(path, [job.micrographs.names[i] for i in done], [job.star_of(i).as_posix() for i in done])
-    return path
+class _Job(MicrographJob[Path]):
+    """One execution: the result of a micrograph is the file with its particles."""
 
-
-class _Job:
-    """One execution: `finished` has the micrographs whose particles are written."""
+    KIND = JobKind("Extraction", (PARTICLES, PICKS))
 
     def __init__(self, settings: ExtractionSettings, out_dir: Path, micrographs: Micrographs, source: Source) -> None:
-        self._settings, self.micrographs, self._source = settings, micrographs, source
-        self._list = JoinedTable(out_dir / PARTICLES, "particles")
+        super().__init__(out_dir, micrographs.names)
+        self._settings, self._micrographs, self._source = settings, micrographs, source
         self._optics = optics_of_boxes(source.optics, settings.box / settings.size, settings.size)
-        self._next_list = time.monotonic() + _LIST_EVERY
-        self.finished: set[int] = set()
-        self._n_outside = self._n_flat = self._n_empty = 0
+        self._n_outside = self._n_flat = self._n_empty = self.n_particles = 0
 
-    def star_of(self, item: int) -> Path:
-        """Return the file with the particles of a micrograph."""
-        root = self.micrographs.roots[item]
+    @cached_property
+    def _list(self) -> JoinedTable:
+        """The list of particles, which is read when the directory is ready."""
+        return JoinedTable(self.out_dir / PARTICLES, "particles")
+
+    def kept(self, item: int) -> Path | None:
+        star = self._star(item)
+        return star if star.is_file() else None
+
+    def _star(self, item: int) -> Path:
+        root = self._micrographs.roots[item]
         return root.with_name(root.name + _FINISHED)
 
-    def compute(self, item: int) -> Write:
+    def compute(self, item: int) -> Callable[[], Path | None]:
         """Extract the particles of one micrograph; return what writes them."""
-        name = self.micrographs.names[item]
+        name = self.names[item]
         rows = self._source.rows(item)
         if rows is None or not len(rows):
             return self._count_empty
-        try:
+        with naming(name):
             pixels = map_micrograph(Path(name))
             x, y = whole_pixels(rows[X].to_numpy()), whole_pixels(rows[Y].to_numpy())
             kept = touching(x, y, self._settings.box, pixels.shape)
             images = extract(pixels, x[kept], y[kept], self._settings, zlib.crc32(name.encode()))
-        except UserError as error:
-            raise UserError(str(error) if str(error).startswith(name) else f"{name}: {error}") from error
         table = self._table(item, rows[kept])
 
-        def write() -> None:
+        def write() -> Path | None:
             self._n_outside += int(len(kept) - kept.sum())
             self._n_flat += images.n_flat
-            if len(table):
-                self._write(item, images, table)
+            return self._write(item, images, table) if len(table) else None
 
         return write
 
@@ -200,42 +173,31 @@ class _Job:
         self._n_empty += 1
 
     def _table(self, item: int, rows: pd.DataFrame) -> pd.DataFrame:
-        root = self.micrographs.roots[item]
+        root = self._micrographs.roots[item]
         stack = root.with_name(f"{root.name}.mrcs").as_posix()
         images = np.array([f"{number:06d}@{stack}" for number in range(1, len(rows) + 1)], dtype=object)
         return rows.assign(rlnImageName=images, **self._source.columns(item))
 
-    def _write(self, item: int, images: Extracted, table: pd.DataFrame) -> None:
-        root, s = self.micrographs.roots[item], self._settings
+    def _write(self, item: int, images: Extracted, table: pd.DataFrame) -> Path:
+        root, star, s = self._micrographs.roots[item], self._star(item), self._settings
         root.parent.mkdir(parents=True, exist_ok=True)
-        pixel_size = float(self.micrographs.pixel_sizes[item]) * s.box / s.size
+        pixel_size = float(self._micrographs.pixel_sizes[item]) * s.box / s.size
         mode = 12 if s.half_precision else 2
         with StackWriter(root.with_name(f"{root.name}.mrcs"), len(images.images), s.size, pixel_size, mode=mode) as stack:
             for start in range(0, len(images.images), _WRITTEN_TOGETHER):
                 stack.append(images.images[start : start + _WRITTEN_TOGETHER])
-        write_star(self.star_of(item), {"images": table})
-        self._list.forget(self.micrographs.names[item])
-        self.finished.add(item)
-        if time.monotonic() > self._next_list:
-            self.write_list()
+        write_star(star, {"images": table})
+        self._list.forget(self.names[item])
+        return star
 
-    def write_list(self) -> int:
-        """Write all finished particles in the order of the micrographs; return their number.
+    def write_lists(self, finished: Mapping[int, Path]) -> None:
+        self.n_particles = self._list.write({"optics": self._optics}, {self.names[i]: star for i, star in finished.items()})
 
-        Raises
-        ------
-        UserError
-            If there are none.
-        """
-        if not self.finished:
-            reasons = "; ".join((*self._source.remarks, "pick particles first"))
-            raise UserError(f"no particles: none of {len(self.micrographs.names)} micrographs has positions inside; {reasons}")
-        start = time.monotonic()
-        files = {self.micrographs.names[i]: self.star_of(i) for i in sorted(self.finished)}
-        n_particles = self._list.write({"optics": self._optics}, files)
-        end = time.monotonic()
-        self._next_list = end + max(_LIST_EVERY, _LIST_SHARE * (end - start))
-        return n_particles
+    def write_picks(self) -> Path:
+        """Write the list of the files with positions that were extracted again."""
+        path, done = self.out_dir / PICKS, sorted(self.finished)
+        write_coordinate_list(path, [self.names[i] for i in done], [self.finished[i].as_posix() for i in done])
+        return path
 
     def remarks(self) -> tuple[str, ...]:
         """Return what may surprise."""

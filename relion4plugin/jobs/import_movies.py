@@ -3,7 +3,7 @@
 import glob
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from relion4plugin.progress import Progress
 
 WAITING = "waiting.star"
 _BYTES_PER_IMAGE = 200
+_YOUNG = 600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,17 @@ def import_raw(parameters: ImportParameters, out_dir: Path, progress: Progress, 
     p, star = parameters, out_dir / raw_name(parameters.is_multiframe)
     imported = read_imported(star, p.is_multiframe) if is_continue else ImportedImages(pd.DataFrame(), (), ())
     names, groups = matching_files(p.fn_in_raw), read_groups(p.optics_groups_file)
-    if not names:
-        _check_folder(p.fn_in_raw)
+    gone = "" if names else _missing_folder(p.fn_in_raw)
+    if gone and not (is_continue and star.is_file()):
+        raise UserError(f"no file matches fn_in_raw '{p.fn_in_raw}': there is no folder {gone}; correct the pattern or link it")
     with_groups(imported, names, (), p, groups, star)  # mistakes are told before files are read
     found = _sort_new(names, imported.names, p.settle_seconds, groups)
     headers, failed = _read_headers(p, found.ready, progress)
     found.refused.update(failed)
     accepted = [name for name in found.ready if name not in failed]
-    if found.refused and not accepted and not imported.names and not found.waiting:
+    if found.refused and not (accepted or imported.names or found.waiting or _any_young(failed)):
         raise UserError(f"none of {len(found.refused)} files can be imported; first: {next(iter(found.refused.values()))}")
-    remarks = _remarks(p, found, accepted, imported, headers)
+    remarks = (*_gone(p, gone, imported), *_remarks(p, found, accepted, imported, headers))
     prepare_map_output(out_dir, [] if is_continue else [star.name], _BYTES_PER_IMAGE * len(names), overwrite)
     everything = with_groups(imported, names, accepted, p, groups, star)
     write_imported(star, everything, p.is_multiframe)
@@ -74,18 +76,34 @@ def import_raw(parameters: ImportParameters, out_dir: Path, progress: Progress, 
     return RawImport(star, len(everything.names), len(accepted), len(found.waiting), len(found.refused), remarks)
 
 
+def _any_young(names: Iterable[str]) -> bool:
+    """Tell whether a file changed so lately that it may still be on its way: a bad first movie does not end a session."""
+    for name in names:
+        with suppress(OSError):
+            if time.time() - os.stat(name).st_mtime < _YOUNG:
+                return True
+    return False
+
+
 def matching_files(pattern: str) -> list[str]:
     """Return what matches a pattern, sorted by character codes as the shell does without a language."""
     return sorted(glob.glob(pattern))
 
 
-def _check_folder(pattern: str) -> None:
-    """Check that files may still come: the folder of a session is empty at first, but a mistyped one does not exist."""
+def _missing_folder(pattern: str) -> str:
+    """Return the folder of a pattern where it does not exist: that of a session is empty at first, but a mistyped one is not there."""
     parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     folder = Path(*parts[:fixed])
-    if not folder.is_dir():
-        raise UserError(f"no file matches fn_in_raw '{pattern}': there is no folder {folder.absolute()}; correct the pattern or link it")
+    return "" if folder.is_dir() else str(folder.absolute())
+
+
+def _gone(p: ImportParameters, folder: str, imported: ImportedImages) -> tuple[str, ...]:
+    """Return a line about a folder that was there at an earlier execution: a disk that is away for a while ends no session."""
+    if not folder:
+        return ()
+    n = len(imported.names)
+    return (f"there is no folder {folder} any more: {n} images stay imported, new ones are looked for again; is its disk mounted?",)
 
 
 def _sort_new(names: Sequence[str], known: Sequence[str], settle_seconds: float, groups: Mapping[str, str] | None) -> _Sorted:

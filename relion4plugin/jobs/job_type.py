@@ -97,6 +97,8 @@ class JobType:
         Which part this program lacks for the options that `native` does not cover.
     upgrade
         Fills in what the job.star of an older or newer RELION leaves out and RELION 4 has another default for.
+    shares_work
+        Several processes of this program can run the job together.
     free_text
         Options that are declared as numbers but that RELION takes as free text, so that string variables may stand there.
     """
@@ -114,6 +116,7 @@ class JobType:
     missing: str = ""
     upgrade: Callable[[Mapping[str, str]], Mapping[str, str]] = _as_given
     free_text: frozenset[str] = field(default=frozenset())
+    shares_work: bool = False
 
     def full_label(self, options: Mapping[str, str]) -> str:
         """Return the label with its suffix, as job directories and pipelines carry it."""

@@ -11,6 +11,8 @@ from types import TracebackType
 import pandas as pd
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.atomic import remove_temporaries
+from relion4plugin.files.disk_errors import disk_errors_told
 from relion4plugin.files.star import write_star
 from relion4plugin.jobs.job_star import JobStar, write_job_star
 from relion4plugin.jobs.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
@@ -106,22 +108,28 @@ class JobDirectory:
     def __enter__(self) -> "JobDirectory":
         """Write job.star, job_pipeline.star and note.txt; remove markers of an earlier execution."""
         if self.enabled:
-            for marker in (ABORT_NOW, SUCCESS, FAILURE, ABORTED):
-                (self.out_dir / marker).unlink(missing_ok=True)
-            write_job_star(self.out_dir / "job.star", self.job)
-            write_star(self.out_dir / "job_pipeline.star", self._pipeline())
-            with open(self.out_dir / "note.txt", "a", encoding="utf-8") as note:
-                note.write(f"\n ++++ Executing new job on {time.ctime()}\n ++++ with the following command(s): \n{self.command}\n ++++ \n")
-            (self.out_dir / "run.out").touch()
-            (self.out_dir / "run.err").touch()
+            with disk_errors_told(self.out_dir):
+                self._begin()
         return self
+
+    def _begin(self) -> None:
+        for marker in (ABORT_NOW, SUCCESS, FAILURE, ABORTED):
+            (self.out_dir / marker).unlink(missing_ok=True)
+        remove_temporaries(self.out_dir)
+        write_job_star(self.out_dir / "job.star", self.job)
+        write_star(self.out_dir / "job_pipeline.star", self._pipeline())
+        with open(self.out_dir / "note.txt", "a", encoding="utf-8") as note:
+            note.write(f"\n ++++ Executing new job on {time.ctime()}\n ++++ with the following command(s): \n{self.command}\n ++++ \n")
+        (self.out_dir / "run.out").touch()
+        (self.out_dir / "run.err").touch()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave the exit marker, and the reason of a failure in run.err."""
         if not self.enabled:
             return
         if kind is None:
-            (self.out_dir / SUCCESS).touch()
+            with disk_errors_told(self.out_dir / SUCCESS):
+                (self.out_dir / SUCCESS).touch()
             return
         aborted = issubclass(kind, KeyboardInterrupt)
         text = "aborted\n" if aborted else f"error: {error}\n" if kind is UserError else "".join(traceback.format_exception(error))
@@ -184,5 +192,6 @@ class _JobProgress:
         self._inner.finish()
 
     def _log(self, line: str) -> None:
-        with open(self._out_dir / "run.out", "a", encoding="utf-8") as stream:
+        path = self._out_dir / "run.out"
+        with disk_errors_told(path), open(path, "a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%H:%M:%S')} {line}\n")

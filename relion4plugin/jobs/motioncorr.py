@@ -2,9 +2,7 @@
 
 import argparse
 import shlex
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +13,11 @@ from relion4plugin.files.defects import read_defects
 from relion4plugin.files.gain import read_gain
 from relion4plugin.files.motion_star import accumulated_motion, read_motion, write_motion
 from relion4plugin.files.movies import MovieHeader, read_movie_header
-from relion4plugin.jobs.log_plots import MOTION, write_plots
-from relion4plugin.jobs.map_jobs import prepare_map_output
+from relion4plugin.jobs.log_plots import MOTION
+from relion4plugin.jobs.micrograph_job import JobKind, MicrographJob
 from relion4plugin.jobs.motioncorr_files import check_range, files_of, motion_record, write_images, write_micrographs
 from relion4plugin.jobs.motioncorr_movies import Movie, read_movies
 from relion4plugin.jobs.motioncorr_parameters import FLIPS, ROTATIONS, MotionCorrParameters
-from relion4plugin.jobs.one_by_one import Write, require_some, treat, write_set_aside
 from relion4plugin.jobs.parameters import add_arguments, check, from_arguments, from_job_options, to_job_options
 from relion4plugin.jobs.refinement_options import gpu_number
 from relion4plugin.jobs.star_rows import RowFile
@@ -31,7 +28,7 @@ from relion4plugin.progress import Progress
 __all__ = ["OUTPUT", "MotionCorrOutputs", "MotionCorrParameters", "from_options", "relion_command", "run", "settings_of", "validate"]
 
 OUTPUT = "corrected_micrographs.star"
-_STAR_EVERY = 30.0  # seconds
+Motion = tuple[float, float, float]  # total, early and late
 
 
 @dataclass(frozen=True)
@@ -131,61 +128,29 @@ def relion_command(parameters: MotionCorrParameters, out_dir: Path, is_continue:
 def run(
     parameters: MotionCorrParameters, out_dir: Path, progress: Progress, is_continue: bool = False, overwrite: bool = False
 ) -> MotionCorrOutputs:
-    """Correct the motion in every movie.
-
-    Parameters
-    ----------
-    parameters
-        What to do.
-    out_dir
-        Job directory; made if it does not exist.
-    progress
-        Told how far the job is.
-    is_continue
-        Keep movies that are finished: those whose files are all there.
-    overwrite
-        Do everything again in a directory that was used before, instead of refusing.
-
-    Raises
-    ------
-    UserError
-        If anything is wrong with the options, all movies or the disk; single bad movies are set aside.
-    """
+    """Correct the motion in every movie; arguments and errors are those of all jobs in `micrograph_job`."""
     validate(parameters)
     rows, movies = read_movies(parameters)
-    prepare_map_output(out_dir, [] if is_continue else [OUTPUT], 0, overwrite)
     job = _Job(parameters, out_dir, rows, movies)
-    if is_continue:
-        job.keep_finished()
-    items = [i for i in range(len(movies)) if i not in job.motions]
-    treated = treat(items, job.compute, progress, "Motion correction", at_most=parameters.do_at_most)
-    write_set_aside(out_dir, "rlnMicrographMovieName", ((movies[i].name, reason) for i, reason in treated.failed.items()))
-    job.write_star()
-    require_some(len(job.motions), treated, "movies")
-    write_plots(out_dir, OUTPUT, "micrographs", MOTION, "movie")
-    remarks = treated.remarks("movies")
-    return MotionCorrOutputs(out_dir / OUTPUT, len(job.motions), len(treated.done), len(treated.failed), treated.n_left, remarks)
+    job.prepare(is_continue, overwrite)
+    ended = job.treat(job.compute, progress, at_most=parameters.do_at_most)
+    return MotionCorrOutputs(out_dir / OUTPUT, ended.n_finished, ended.n_new, ended.n_set_aside, ended.n_left, ended.remarks)
 
 
-class _Job:
-    """One execution: `motions` has total, early and late motion of what is finished, by row."""
+class _Job(MicrographJob[Motion]):
+    KIND = JobKind("Motion correction", (OUTPUT,), "movies", "rlnMicrographMovieName", (OUTPUT, "micrographs", MOTION))
 
     def __init__(self, parameters: MotionCorrParameters, out_dir: Path, rows: RowFile, movies: list[Movie]) -> None:
-        self._parameters, self._out_dir, self._rows, self._movies = parameters, out_dir, rows, movies
+        super().__init__(out_dir, [movie.name for movie in movies])
+        self._parameters, self._rows, self._movies = parameters, rows, movies
         self._gains: dict[tuple[tuple[int, int], str], np.ndarray] = {}
         self._defects: dict[tuple[int, int], np.ndarray] = {}
-        self._written = time.monotonic()
-        self.motions: dict[int, tuple[float, float, float]] = {}
 
-    def keep_finished(self) -> None:
-        """Take over what earlier executions finished."""
-        for i, movie in enumerate(self._movies):
-            files = files_of(movie, self._parameters, self._out_dir)
-            if files.complete():
-                with suppress(UserError):  # a damaged file is made again
-                    self.motions[i] = accumulated_motion(read_motion(files.motion))
+    def kept(self, item: int) -> Motion | None:
+        files = files_of(self._movies[item], self._parameters, self.out_dir)
+        return accumulated_motion(read_motion(files.motion)) if files.complete() else None
 
-    def compute(self, item: int) -> Write:
+    def compute(self, item: int) -> Callable[[], Motion]:
         """Correct one movie; return what writes its files."""
         p, movie = self._parameters, self._movies[item]
         header = read_movie_header(movie.name, p.eer_grouping, p.eer_upsampling)
@@ -199,26 +164,18 @@ class _Job:
             check_range(corrected, movie)
         record = motion_record(p, movie, header, first, corrected)
 
-        def write() -> None:
-            files = files_of(movie, p, self._out_dir)
+        def write() -> Motion:
+            files = files_of(movie, p, self.out_dir)
             write_images(files, corrected, 12 if p.do_float16 else 2)
             write_motion(files.motion, record)
-            self.motions[item] = accumulated_motion(record)
-            if time.monotonic() - self._written > _STAR_EVERY:
-                self.write_star()
+            return accumulated_motion(read_motion(files.motion))  # the same digits, whichever execution lists it
 
         return write
 
-    def write_star(self) -> None:
-        """Write what is finished by now, in the order of the input; nothing is written before the first one."""
-        if not self.motions:
-            return
-        order = sorted(self.motions)
-        movies = [self._movies[i] for i in order]
-        files = [files_of(movie, self._parameters, self._out_dir) for movie in movies]
-        motions = [self.motions[i] for i in order]
-        write_micrographs(self._out_dir / OUTPUT, self._rows, movies, files, motions, self._parameters.bin_factor)
-        self._written = time.monotonic()
+    def write_lists(self, finished: Mapping[int, Motion]) -> None:
+        movies = [self._movies[i] for i in finished]
+        files = [files_of(movie, self._parameters, self.out_dir) for movie in movies]
+        write_micrographs(self.out_dir / OUTPUT, self._rows, movies, files, list(finished.values()), self._parameters.bin_factor)
 
     def _gain(self, header: MovieHeader) -> np.ndarray | None:
         """Return the gain reference for movies of this size and format, read once."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.own_labels import REASON
 from relion4plugin.files.star import write_star
 from relion4plugin.progress import Progress
 
@@ -51,43 +52,54 @@ def treat(items: Sequence[int], compute: Compute, progress: Progress, label: str
     n_threads
         Items computed at the same time; no more than twice as many results wait to be written.
     at_most
-        Number of items of this execution; negative for all.
+        Number of items that are finished in this execution; negative for all. Those set aside do not count, so that bad ones, which come
+        first every time, never keep the others waiting.
 
     Raises
     ------
     UserError
         If a result cannot be written.
     """
-    chosen = list(items if at_most < 0 else items[:at_most])
-    done: list[int] = []
-    failed: dict[int, str] = {}
+    wanted = len(items) if at_most < 0 else min(at_most, len(items))
+    settled = _Settled(progress, counts_failed=wanted == len(items))
     waiting: deque[tuple[int, Future[Write]]] = deque()
-    progress.start(label, len(chosen))
+    progress.start(label, wanted)
     with ThreadPoolExecutor(max_workers=max(1, n_threads)) as pool:
         try:
-            for item in chosen:
+            for item in items:
+                while waiting and len(waiting) >= min(2 * max(1, n_threads), wanted - len(settled.done)):
+                    settled.take(*waiting.popleft())
+                if len(settled.done) >= wanted:
+                    break
                 waiting.append((item, pool.submit(compute, item)))
-                if len(waiting) >= 2 * max(1, n_threads):
-                    _settle(*waiting.popleft(), done, failed, progress)
             while waiting:
-                _settle(*waiting.popleft(), done, failed, progress)
+                settled.take(*waiting.popleft())
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     progress.finish()
-    return Treated(tuple(done), failed, len(items) - len(chosen))
+    return Treated(tuple(settled.done), settled.failed, len(items) - len(settled.done) - len(settled.failed))
 
 
-def _settle(item: int, future: "Future[Write]", done: list[int], failed: dict[int, str], progress: Progress) -> None:
-    try:
-        write = future.result()
-    except UserError as error:
-        failed[item] = str(error)
-        progress.advance(1, f"set aside: {error}")
-        return
-    write()
-    done.append(item)
-    progress.advance(1)
+class _Settled:
+    """Items that were computed; those that failed are steps of the progress only where all items are."""
+
+    def __init__(self, progress: Progress, counts_failed: bool) -> None:
+        self._progress, self._counts_failed = progress, counts_failed
+        self.done: list[int] = []
+        self.failed: dict[int, str] = {}
+
+    def take(self, item: int, future: "Future[Write]") -> None:
+        """Wait for an item and write its result."""
+        try:
+            write = future.result()
+        except UserError as error:
+            self.failed[item] = str(error)
+            self._progress.advance(int(self._counts_failed), f"set aside: {error}")
+            return
+        write()
+        self.done.append(item)
+        self._progress.advance(1)
 
 
 def write_set_aside(out_dir: Path, label: str, reasons: Iterable[tuple[str, str]]) -> None:
@@ -107,7 +119,7 @@ def write_set_aside(out_dir: Path, label: str, reasons: Iterable[tuple[str, str]
     if not rows:
         path.unlink(missing_ok=True)
         return
-    write_star(path, {"set_aside": pd.DataFrame(rows, columns=[label, "r4pReason"])})
+    write_star(path, {"set_aside": pd.DataFrame(rows, columns=[label, REASON])})
 
 
 def require_some(n_finished: int, treated: Treated, what: str) -> None:

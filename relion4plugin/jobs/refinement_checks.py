@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from relion4plugin.errors import UserError
 from relion4plugin.geometry.symmetry import point_group
-from relion4plugin.jobs.refinement_options import gpu_number
+from relion4plugin.jobs.refinement_options import gpu_numbers
+from relion4plugin.parallel.launched import launched
 
 if TYPE_CHECKING:
     from relion4plugin.files.mrc import MrcHeader
@@ -69,11 +70,12 @@ def gpu_remarks(parameters: Any) -> tuple[str, ...]:
     UserError
         If `gpu_ids` is not a number.
     """
-    gpu = gpu_number(parameters)
+    gpus, (processes, _) = gpu_numbers(parameters), launched()
     remarks = []
-    if gpu is not None and re.search(r"[:,]", parameters.gpu_ids):
-        remarks.append(f"gpu_ids '{parameters.gpu_ids}' names several GPUs; one process uses one: GPU {gpu}")
-    if parameters.gpu_ids and gpu is None:
+    if len(gpus) > processes:
+        used = ", ".join(str(gpu) for gpu in gpus[:processes])
+        remarks.append(f"gpu_ids '{parameters.gpu_ids}' names several GPUs; one process uses one: GPU {used}")
+    if parameters.gpu_ids and not gpus:
         remarks.append(f"gpu_ids '{parameters.gpu_ids}' has no effect while use_gpu is No")
     return tuple(remarks)
 

@@ -13,6 +13,7 @@ from relion4plugin.jobs.job_star import JobStar
 from relion4plugin.jobs.jobdir import JobDirectory, prepare_output
 from relion4plugin.jobs.parameters import to_job_options
 from relion4plugin.jobs.refinement_options import own_command
+from relion4plugin.parallel.ranks import world
 from relion4plugin.progress import Progress
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def job_directory(run: JobRun, progress: Progress, job_star: bool, overwrite: bo
     UserError
         If the directory cannot be used, or the disk fails while running.
     """
+    world()  # refuses processes that do not know of each other before they write
     optimiser = resume_of(run.parameters)
     same_place = run.goes_on or (optimiser is not None and optimiser.parent.resolve() == run.out_dir.resolve())
     prepare_output(run.out_dir, run.needed_bytes, overwrite, continuing=same_place)

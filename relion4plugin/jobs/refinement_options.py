@@ -70,25 +70,29 @@ def common_settings(parameters: Any) -> dict[str, Any]:
     """Return the engine settings that a job's parameters name one to one, and the offset step, halved on every form."""
     known = {f.name for f in fields_of(type(parameters))}
     settings = {setting: getattr(parameters, name) for name, setting in _SETTING.items() if name in known}
-    return {**settings, "offset_step": 2 * parameters.offset_step, "gpu": gpu_number(parameters)}
+    return {**settings, "offset_step": 2 * parameters.offset_step, "gpu": gpu_number(parameters), "gpus": gpu_numbers(parameters)}
 
 
 def gpu_number(parameters: Any) -> int | None:
-    """Return the number of the graphics card, None for the processor.
+    """Return the number of the first graphics card, None for the processor; as `gpu_numbers`."""
+    numbers = gpu_numbers(parameters)
+    return numbers[0] if numbers else None
+
+
+def gpu_numbers(parameters: Any) -> tuple[int, ...]:
+    """Return the numbers of the graphics cards, which processes take in turn; none for the processor.
 
     Raises
     ------
     UserError
-        If `gpu_ids` does not begin with a number.
+        If `gpu_ids` holds something else than numbers.
     """
     if not parameters.use_gpu:
-        return None
-    first = re.split(r"[:,]", parameters.gpu_ids.strip())[0].strip()
-    if not first:
-        return 0
-    if not first.isdigit():
+        return ()
+    numbers = [name.strip() for name in re.split(r"[:,]", parameters.gpu_ids) if name.strip()]
+    if not all(number.isdecimal() for number in numbers):
         raise UserError(f"gpu_ids is '{parameters.gpu_ids}' but must be the number of a GPU, counted from 0: give --gpu 0")
-    return int(first)
+    return tuple(int(number) for number in numbers) or (0,)
 
 
 def relion_words(parameters: Any, skipped: Collection[str], vdam: bool) -> list[str]:

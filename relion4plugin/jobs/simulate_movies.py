@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from relion4plugin.errors import UserError
 from relion4plugin.jobs.parameters import check
 from relion4plugin.jobs.simulate_movies_parameters import SimulateMoviesParameters
+from relion4plugin.jobs.simulate_options import check_output, junk_kinds_of
 from relion4plugin.progress import Progress
 from relion4plugin.simulation.movie_spec import MovieSpec
 
@@ -24,7 +25,7 @@ def specification(parameters: SimulateMoviesParameters) -> MovieSpec:
     """
     check(parameters)
     values = {f.name: getattr(parameters, f.name) for f in fields(MovieSpec) if f.name != "sources"}
-    values["junk_kinds"] = tuple(k.strip() for k in parameters.junk_kinds.split(",") if k.strip())
+    values["junk_kinds"] = junk_kinds_of(parameters.junk_kinds)
     spec = MovieSpec(sources=_sources(parameters.source), **values)
     spec.validate()
     return spec
@@ -51,10 +52,7 @@ def run(parameters: SimulateMoviesParameters, out_dir: Path, progress: Progress,
         If a value is out of range or `out_dir` already holds files.
     """
     spec = specification(parameters)
-    if out_dir.exists() and not out_dir.is_dir():
-        raise UserError(f"output {out_dir} is a file: give a directory with --o")
-    if out_dir.is_dir() and any(out_dir.iterdir()) and not overwrite:
-        raise UserError(f"{out_dir} is not empty: give another directory with --o, or --overwrite to replace its movies")
+    check_output(out_dir, overwrite, "movies")
     from relion4plugin.simulation.movies import simulate_movies
 
     return simulate_movies(spec, out_dir, progress)

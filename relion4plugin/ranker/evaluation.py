@@ -13,13 +13,15 @@ GOOD_CATEGORIES = (1, 5, 2)
 
 
 def good_classes(samples: Samples) -> np.ndarray:
-    """Which classes a careful user would select, bool ``(n,)``: by category where there is one, else by target score."""
+    """Which classes a careful user would select, bool ``(n,)``.
+
+    What is known of a class decides: whether it should be selected, else its category, else its target score.
+    """
     good = samples.score >= DEFAULT_THRESHOLD
-    category = samples.extra.get("category")
-    if category is None:
-        return good
-    category = np.asarray(category, np.float64)
-    return np.where(np.isfinite(category), np.isin(category, GOOD_CATEGORIES), good)
+    for name, values in (("category", GOOD_CATEGORIES), ("selected", (1,))):
+        known = np.asarray(samples.extra.get(name, np.nan), np.float64)
+        good = np.where(np.isfinite(known), np.isin(known, values), good)
+    return good
 
 
 def particle_numbers(samples: Samples) -> np.ndarray:

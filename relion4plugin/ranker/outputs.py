@@ -9,6 +9,7 @@ import pandas as pd
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import write_stack
+from relion4plugin.files.own_labels import JOB_SCORE
 from relion4plugin.files.particles import ParticleSet, write_particles
 from relion4plugin.files.run_files import project_file, rows, single_row
 from relion4plugin.files.star import read_star, write_star
@@ -82,7 +83,7 @@ def write_outputs(ranked: RankedRun, out_dir: Path, recentre: bool = False, n_gr
 
 
 def model_classes_table(ranked: RankedRun) -> pd.DataFrame:
-    """All classes with their score, in class order; other columns as the run wrote them."""
+    """All classes with their scores, in class order; other columns as the run wrote them."""
     run = ranked.run
     table = rows(dict(run.model_tables), "model_classes", (), run.model_path, _WHAT)
     columns: dict[str, Any] = {
@@ -92,7 +93,8 @@ def model_classes_table(ranked: RankedRun) -> pd.DataFrame:
         "rlnAccuracyRotations": run.accuracy_rotation,
         "rlnAccuracyTranslationsAngst": run.accuracy_translation,
     }
-    return pd.DataFrame({**columns, **{label: table[label].to_numpy() for label in _KEPT if label in table}})
+    kept = {label: table[label].to_numpy() for label in _KEPT if label in table}
+    return pd.DataFrame({**columns, **kept, **_job_scores(ranked)})
 
 
 def class_averages_table(ranked: RankedRun) -> pd.DataFrame:
@@ -110,8 +112,14 @@ def class_averages_table(ranked: RankedRun) -> pd.DataFrame:
             "rlnAccuracyRotations": rotation[chosen],
             "rlnAccuracyTranslationsAngst": translation[chosen],
             "rlnEstimatedResolution": resolution[chosen],
+            **{label: values[chosen] for label, values in _job_scores(ranked).items()},
         }
     )
+
+
+def _job_scores(ranked: RankedRun) -> dict[str, np.ndarray]:
+    """Return the column (K,) of scores in this job, none where the weights give none."""
+    return {} if ranked.job_scores is None else {JOB_SCORE: ranked.job_scores}
 
 
 def reference_names(run: ClassRun) -> np.ndarray:

@@ -4,7 +4,7 @@ The scale is that of manual selections: the categories excellent, good, fair and
 0.25 for resolution, all times a score of the job (RELION-4.0 paper, section 3.2).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,10 @@ class LabelRules:
     A pair (a, b) is a smooth step from 0 at a to 1 at b.
     """
 
-    version: int = 1
+    version: int = 2
     purity: tuple[float, float] = (0.30, 0.85)  # share of the members that show the class's protein
     detail: tuple[float, float] = (0.05, 0.90)  # ln(40 A / resolution), relative to the best class of the job
+    detail_to_select: tuple[float, float] = (0.0, 0.60)  # the same, where the question is whether to keep the particles
     offset: tuple[float, float] = (0.08, 0.25)  # distance of the particle from the centre, mask diameters
     contamination: tuple[float, float] = (0.15, 0.50)  # share of the energy that is not the particle
     abundance: tuple[float, float] = (0.05, 0.60)  # share of true particles in the job
@@ -69,6 +70,18 @@ def quality(
     product = smooth_step(purity, rules.purity) * smooth_step(detail, rules.detail)
     product *= (1.0 - smooth_step(offset, rules.offset)) * (1.0 - smooth_step(contamination, rules.contamination))
     return np.where(true_members >= rules.members_at_least, product, 0.0)
+
+
+def to_select(
+    purity: np.ndarray, resolution: np.ndarray, offset: np.ndarray, contamination: np.ndarray, true_members: np.ndarray,
+    rules: LabelRules = DEFAULT_RULES,
+) -> np.ndarray:  # fmt: skip
+    """Tell which classes should be selected, bool (K,); arguments as of `quality`.
+
+    They are those of fair quality or better, with less asked of their detail: particles of a blurred average are still particles.
+    """
+    kept = replace(rules, detail=rules.detail_to_select)
+    return quality(purity, resolution, offset, contamination, true_members, kept) >= rules.borders[2]
 
 
 def best_resolution(resolution: np.ndarray, purity: np.ndarray, true_members: np.ndarray, rules: LabelRules = DEFAULT_RULES) -> float:

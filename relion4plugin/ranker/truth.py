@@ -12,7 +12,7 @@ from relion4plugin.geometry.euler import euler_to_matrix
 from relion4plugin.imaging.filters import frc, lowpass_half
 from relion4plugin.imaging.fourier import half_multiplicity, half_to_image, image_to_half
 from relion4plugin.imaging.masks import soft_disc
-from relion4plugin.ranker.target import DEFAULT_RULES, LabelRules, best_resolution, categories, job_score, quality, targets
+from relion4plugin.ranker.target import DEFAULT_RULES, LabelRules, best_resolution, categories, job_score, quality, targets, to_select
 from relion4plugin.simulation.contaminants import place_phases
 from relion4plugin.simulation.projector import Projector
 
@@ -76,6 +76,7 @@ class ClassTruth:
     contamination: np.ndarray  # float64
     q: np.ndarray  # float64
     category: np.ndarray  # int64: 1, 5, 2, 3, 0
+    selected: np.ndarray  # bool: should be selected
     fractions: dict[str, np.ndarray]  # share of each kind of particle among the members
     matches: np.ndarray  # float32 (K, N, N): the sharp truth of each class
 
@@ -152,15 +153,16 @@ def class_truth(run: "ClassRun", truth: ParticleTruth, maps: Sequence[np.ndarray
     empty = np.zeros(n_classes)
     result = ClassTruth(
         members, true_members, number, purity, empty.copy(), np.full(n_classes, UNSEEN), empty.copy(), empty.copy() + 1.0, empty,
-        np.zeros(n_classes, np.int64), _fractions(run.class_number, truth.kinds, members), np.zeros_like(run.classes),
+        np.zeros(n_classes, np.int64), np.zeros(n_classes, bool), _fractions(run.class_number, truth.kinds, members), np.zeros_like(run.classes),
     )  # fmt: skip
     matcher = _Matcher(run, truth, [Projector(volume) for volume in maps])
     for k in np.flatnonzero(true_members >= rules.members_at_least):
         rows = np.flatnonzero((run.class_number == k + 1) & (truth.map_number == number[k]) & truth.genuine)
         found = matcher.measure(run.classes[k], rows, int(number[k]) - 1)
         result.correlation[k], result.d_true[k], result.offset[k], result.contamination[k], result.matches[k] = found
-    q = quality(purity, result.d_true, result.offset, result.contamination, true_members, rules)
-    return replace(result, q=q, category=categories(q, rules))
+    seen = (purity, result.d_true, result.offset, result.contamination, true_members)
+    q = quality(*seen, rules)
+    return replace(result, q=q, category=categories(q, rules), selected=to_select(*seen, rules))
 
 
 def class_targets(run: "ClassRun", found: ClassTruth, true_fraction: float, rules: LabelRules = DEFAULT_RULES) -> tuple[np.ndarray, float]:

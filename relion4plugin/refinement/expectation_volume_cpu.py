@@ -5,7 +5,7 @@ of lanes depends on the work and the memory limit, never on the number of thread
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,9 +101,14 @@ class VolumeCpuExpectation:
         step = self._step(transforms, plan, model, n)
         lanes = self._lanes(step, n)
         parts = np.array_split(np.arange(n), len(lanes))
-        jobs = [self._pool.submit(self._work_through, step, lane, batch, part, advance) for lane, part in zip(lanes, parts, strict=True)]
-        for job in jobs:
-            job.result()
+        watched = _Stoppable(advance)
+        jobs = [self._pool.submit(self._work_through, step, lane, batch, part, watched) for lane, part in zip(lanes, parts, strict=True)]
+        try:
+            for job in jobs:
+                job.result()
+        except BaseException:
+            watched.stopped = True
+            raise
         first = lanes[0]
         for other in lanes[1:]:
             for name in ("data", "weight", "class_weight", "direction_weight", "noise"):
@@ -229,6 +234,18 @@ class VolumeCpuExpectation:
         power[:, :inner] = np.add.reduceat(residual, pixels.starts[:inner], axis=1, dtype=np.float64)
         sums.norm_power[out] = power.sum(axis=1)
         np.add.at(lane.noise, self._model.optics.index[block.batch.rows], power)
+
+
+class _Stoppable:
+    """Progress of lanes, which also ends them: whoever interrupts a run need not wait until they are through."""
+
+    def __init__(self, advance: Callable[[int], object]) -> None:
+        self._advance, self.stopped = advance, False
+
+    def __call__(self, count: int) -> None:
+        if self.stopped:
+            raise CancelledError
+        self._advance(count)
 
 
 def _part(block: _Block, rows: slice) -> _Block:

@@ -20,6 +20,7 @@ class ImageSource:
     """Particle images, kept in memory where they fit into a quarter of the limit, else read from disk every time."""
 
     def __init__(self, particles: ParticleSet, memory_limit: float) -> None:
+        self.particles = particles
         self._images = ParticleImages(particles)
         self._cache: np.ndarray | None = None
         box = particles.box_size

@@ -63,6 +63,7 @@ class RefinementSettings:
     seed: int = 0  # --random_seed
     threads: int = 1  # --j
     gpu: int | None = None  # --gpu
+    gpus: tuple[int, ...] = ()  # cards that processes take in turn; empty: all take `gpu`
     memory_limit: float = 1.0  # GiB of working arrays
     size_increment: int = 0  # --incr_size, shells beyond the resolution that images reach; 0: 10, for initial models by the box
     # 3D only

@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.disk_errors import disk_errors_told
 
 FILE_NAME = "events.jsonl"
 
@@ -46,9 +47,16 @@ class EventLog:
             os.write(self._descriptor, b"\n")
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event."""
+        """Append one event.
+
+        Raises
+        ------
+        UserError
+            If the disk is full.
+        """
         line = json.dumps({"time": round(self.clock(), 3), "event": event, **fields})
-        os.write(self._descriptor, line.encode("utf-8") + b"\n")
+        with disk_errors_told(self.path):
+            os.write(self._descriptor, line.encode("utf-8") + b"\n")
 
     def close(self) -> None:
         """Close the file."""

@@ -98,6 +98,10 @@ def job_findings(
         yield options.finding(Severity.ERROR, "gpu_ids", f"gpu_ids is '{given.text('gpu_ids')}'; expected numbers with , and :")
     for option, text in _clashes(base, given):
         yield options.finding(Severity.ERROR, option, text)
+    gradient = base == "relion.initialmodel" or (base == "relion.class2d" and given.text("do_grad") != "No" and not given.yes("do_em"))
+    if gradient and given.number("nr_mpi", 1) > 1:
+        text = "RELION's VDAM runs as one process; set nr_mpi to 1 and use nr_threads where RELION's program is to run the job"
+        yield options.finding(Severity.WARNING, "nr_mpi", text)
     yield from _iteration_findings(options, scheme, project)
 
 
@@ -123,9 +127,6 @@ def _clashes(base: str, given: _Options) -> Iterator[tuple[str, str]]:
             yield "use_gpu", "picking with LoG does not use a GPU; set use_gpu to No"
         if given.yes("do_topaz") and given.yes("do_topaz_train") == given.yes("do_topaz_pick"):
             yield "do_topaz", "exactly one of do_topaz_train and do_topaz_pick must be Yes"
-    gradient = base == "relion.initialmodel" or (base == "relion.class2d" and given.text("do_grad") != "No" and not given.yes("do_em"))
-    if gradient and given.number("nr_mpi", 1) > 1:
-        yield "nr_mpi", "VDAM runs as one process; set nr_mpi to 1 and use nr_threads"
     if base == "relion.class2d" and given.yes("do_em") and given.yes("do_grad"):
         yield "do_em", "exactly one of do_em and do_grad must be Yes"
     if base == "relion.select" and given.yes("do_class_ranker"):

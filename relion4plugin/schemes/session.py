@@ -3,9 +3,11 @@
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.disk_errors import disk_errors_told
 from relion4plugin.jobs.job_type import JobType
 from relion4plugin.jobs.markers import ABORT_NOW
 from relion4plugin.jobs.registry import job_type
@@ -61,14 +63,19 @@ def run_scheme(project: Project, name: str, executor: Executor | str = "auto", o
     Raises
     ------
     UserError
-        If it runs already, cannot be read, or a node cannot be executed.
+        If it runs already, cannot be read, a node cannot be executed, or the disk is full.
     """
     chosen = executor_named(executor) if isinstance(executor, str) else executor
     how = options or RunOptions()
     directory = project.scheme_directory(name)
     if not project.scheme_file(name).exists():
         load_scheme(project, name)  # says which schemes there are
-    with scheme_lock(project, name, f"scheme {directory.name}") as lock, EventLog(directory / FILE_NAME) as log, stop_request() as stop:
+    with (
+        disk_errors_told(directory),
+        scheme_lock(project, name, f"scheme {directory.name}") as lock,
+        EventLog(directory / FILE_NAME) as log,
+        stop_request() as stop,
+    ):
         return _run(project, name, chosen, how, _Guard(lock, stop, project, name), log)
 
 
@@ -101,7 +108,8 @@ def _run(project: Project, name: str, chosen: Executor, how: RunOptions, guard: 
         report(f" + Starting {scheme.name} at {scheme.current_node}")
         return Runner(scheme, context, jobs, log.write, how.strict).run(how.max_steps)
     except UserError as error:
-        log.write("end", outcome="error", reason=str(error), node="")
+        with suppress(UserError):  # a full disk must not hide the first error
+            log.write("end", outcome="error", reason=str(error), node="")
         raise
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.files.disk_errors import write_error
 from relion4plugin.schemes.model import UNDEFINED, Scheme
 from relion4plugin.schemes.project import Project, scheme_path
 from relion4plugin.schemes.scheme_star import read_scheme_document, scheme_text
@@ -89,7 +90,7 @@ def save_scheme(project: Project, scheme: Scheme, durable: bool = True) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {(error.strerror or str(error)).lower()}; free space or make it writable") from error
+        raise write_error(path, error) from error
 
 
 def back_up_scheme(project: Project, scheme: Scheme) -> None:

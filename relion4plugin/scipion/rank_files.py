@@ -1,6 +1,7 @@
 """A finished class selection as its files tell it, for viewers, and the file of a selection made by hand."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.own_labels import JOB_SCORE
 
 SUMMARY = "rank.json"
 BY_HAND = "selection_by_hand.star"
 REPORT = "report.html"
+DECIDING = "the score that decided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class RankedFiles:
         Score from which on classes were selected, None where scores did not decide.
     rule : str
         How they were selected.
+    job_scores : float64 (K,) or None
+        Scores in this job, -999 for none; None where the weights give none.
     """
 
     images: np.ndarray
@@ -43,16 +48,39 @@ class RankedFiles:
     resolution: np.ndarray
     threshold: float | None
     rule: str
+    job_scores: np.ndarray | None = None
 
     @property
-    def order(self) -> np.ndarray:
-        """0-based classes by falling score."""
-        return np.argsort(-self.scores, kind="stable")
+    def deciding(self) -> np.ndarray:
+        """The scores by which classes were selected, float64 (K,)."""
+        return self.scores if self.job_scores is None or self.rule == "score" else self.job_scores
+
+    def order(self, by: str = DECIDING) -> np.ndarray:
+        """Return the 0-based classes, best first by one of `ORDERS`.
+
+        Raises
+        ------
+        UserError
+            If the weights gave no score in this job, and it is asked for.
+        """
+        values = ORDERS[by](self)
+        if values is None:
+            raise UserError("the weights of this run give no score in the job: choose another order")
+        return np.argsort(-values, kind="stable")
 
     @property
     def scored(self) -> np.ndarray:
         """Which classes have a score, bool (K,)."""
         return np.asarray(self.scores > -900)
+
+
+ORDERS: dict[str, Callable[[RankedFiles], np.ndarray | None]] = {
+    DECIDING: lambda ranked: ranked.deciding,
+    "score": lambda ranked: ranked.scores,
+    "score in this job": lambda ranked: ranked.job_scores,
+    "particles": lambda ranked: ranked.sizes,
+    "resolution": lambda ranked: -np.nan_to_num(ranked.resolution, nan=np.inf),
+}
 
 
 def read_ranked(folder: Path) -> RankedFiles:
@@ -80,6 +108,7 @@ def read_ranked(folder: Path) -> RankedFiles:
         resolution=model["rlnEstimatedResolution"].to_numpy(np.float64) if "rlnEstimatedResolution" in model else unknown,
         threshold=summary.get("threshold"),
         rule=str(summary.get("rule", "")),
+        job_scores=model[JOB_SCORE].to_numpy(np.float64) if JOB_SCORE in model else None,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pwem.constants import ALIGN_NONE
 from pwem.objects import Integer, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles
 
+from relion4plugin.files.own_labels import JOB_SCORE
 from relion4plugin.scipion.outputs import add_class_scores, item_update
 from relion4plugin.scipion.particle_results import CLASS_SCORES, ParticleResults, results_of_rows
 
@@ -34,7 +35,7 @@ class SelectedClasses:
     locations : tuple of (int, str)
         Slice, from 1, and stack of each average.
     scores : dict
-        STAR label to values by class, the scores among them.
+        STAR label to values by class, the scores among them; that in the job only where the weights gave one.
     """
 
     particles: ParticleResults
@@ -66,8 +67,9 @@ def read_selection(class_averages: Path, kept: "ParticleSet", ids: NDArray[np.in
     from relion4plugin.files.run_files import rows
     from relion4plugin.files.star import read_star
 
-    labels = (SCORE, *CLASS_SCORES)
-    averages = rows(read_star(class_averages), "", ("rlnReferenceImage", *labels), class_averages, "the class averages of a selection")
+    needed = (SCORE, *CLASS_SCORES)
+    averages = rows(read_star(class_averages), "", ("rlnReferenceImage", *needed), class_averages, "the class averages of a selection")
+    labels = (*needed, JOB_SCORE) if JOB_SCORE in averages else needed
     images = [str(name).partition("@") for name in averages["rlnReferenceImage"]]
     class_number = kept.column("rlnClassNumber").astype(np.int64)
     return SelectedClasses(

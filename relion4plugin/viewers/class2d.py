@@ -11,6 +11,7 @@ from pwem.viewers.viewers_data import RegistryViewerConfig
 from pyworkflow.protocol import params
 from pyworkflow.viewer import DESKTOP_TKINTER
 
+from relion4plugin.files.own_labels import JOB_SCORE
 from relion4plugin.protocols import ProtR4pClassify2D
 from relion4plugin.scipion.blocks import last_state
 from relion4plugin.scipion.particle_results import CLASS_SCORES
@@ -19,7 +20,7 @@ from relion4plugin.viewers.class2d_figures import draw_curves, draw_gallery
 from relion4plugin.viewers.live import LiveRunFigure
 from relion4plugin.web.class2d_run import read_run
 
-SCORES = " ".join(f"_{label}" for label in (SCORE, *CLASS_SCORES))
+SCORES = " ".join(f"_{label}" for label in (SCORE, JOB_SCORE, *CLASS_SCORES))
 AVERAGE_LABELS = f"id enabled _filename _r4pSize {SCORES}"
 
 

@@ -13,7 +13,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 
 from relion4plugin.errors import UserError
 from relion4plugin.protocols import ProtR4pRankClasses
-from relion4plugin.scipion.rank_files import REPORT, RankedFiles, read_ranked, write_by_hand
+from relion4plugin.scipion.rank_files import ORDERS, REPORT, RankedFiles, read_ranked, write_by_hand
 from relion4plugin.viewers.figure_view import FigureView
 from relion4plugin.viewers.rank_figures import draw_histogram
 from relion4plugin.viewers.rank_gallery import SelectionView
@@ -33,8 +33,18 @@ class R4pRankViewer(EmProtocolViewer):
             params.LabelParam,
             label="Classes by score, to correct",
             important=True,
-            help="Best score first, selected classes framed. A click selects a class or leaves it out. *Save selection* writes a file "
-            "for *Selection by hand* in the form; *Run with this selection* starts a new run with it.",
+            help="Best first, with the score and, after a slash, the score in this job; selected classes framed. A click selects a class "
+            "or leaves it out. *Save selection* writes a file for *Selection by hand* in the form; *Run with this selection* starts a new "
+            "run with it.",
+        )
+        form.addParam(
+            "sortBy",
+            params.EnumParam,
+            default=0,
+            choices=list(ORDERS),
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Sort by",
+            help="The score in this job decides, unless *Select by* is score or the weights give none.",
         )
         form.addParam(
             "keepTraining",
@@ -75,7 +85,13 @@ class R4pRankViewer(EmProtocolViewer):
         ranked = self._read()
         if ranked is None:
             return None
-        return [SelectionView(ranked, self._save, self.run_by_hand, f"Classes by score - {self.protocol.getRunName()}")]
+        by = list(ORDERS)[self.sortBy.get()]
+        try:
+            order = ranked.order(by)
+        except UserError as error:
+            self.infoMessage(str(error), "No such order")
+            return None
+        return [SelectionView(ranked, order, self._save, self.run_by_hand, f"Classes by {by} - {self.protocol.getRunName()}")]
 
     def _scores(self, _param: str | None = None) -> list[Any] | None:
         ranked = self._read()

@@ -48,8 +48,8 @@ class Tile:
         return self.x <= x <= self.x + 1 and self.y <= y <= self.y + 1 + CAPTION
 
 
-def draw_gallery(figure: "Figure", ranked: RankedFiles, labels: np.ndarray) -> list[Tile]:
-    """Draw all classes by falling score; `labels` (K,) are 0 for those left out."""
+def draw_gallery(figure: "Figure", ranked: RankedFiles, labels: np.ndarray, order: np.ndarray) -> list[Tile]:
+    """Draw all classes in the `order` (K,); `labels` (K,) are 0 for those left out."""
     figure.clear()
     width, height = figure.get_size_inches()
     columns = gallery_columns(len(labels), width, height)
@@ -60,7 +60,7 @@ def draw_gallery(figure: "Figure", ranked: RankedFiles, labels: np.ndarray) -> l
     edge = min(AREA[2] * width / extent[0], AREA[3] * height / extent[1])
     size = float(np.clip(72 * edge * CAPTION / 3.0, 3.0, 10.0))  # two lines of text and a gap
     tiles = []
-    for position, k in enumerate(ranked.order.tolist()):
+    for position, k in enumerate(order.tolist()):
         x, y = position % columns * (1 + GAP), position // columns * (1 + CAPTION + GAP)
         tiles.append(_tile(axes, ranked, k, x, y))
         tiles[-1].show(bool(labels[k] > 0))
@@ -72,8 +72,10 @@ def draw_gallery(figure: "Figure", ranked: RankedFiles, labels: np.ndarray) -> l
 
 
 def caption(ranked: RankedFiles, k: int) -> str:
-    """Two lines: class number and score, then particles and resolution."""
+    """Two lines: class number, score and score in this job, then particles and resolution."""
     score = f"{ranked.scores[k]:.2f}" if ranked.scored[k] else "–"
+    if ranked.scored[k] and ranked.job_scores is not None:
+        score = f"{score} / {ranked.job_scores[k]:.2f}"
     length = ranked.resolution[k]
     return f"{k + 1}: {score}\n{ranked.sizes[k]:,} · {f'{length:.1f} Å' if 0 < length < 900 else '– Å'}"
 
@@ -92,7 +94,7 @@ def draw_histogram(figure: "Figure", ranked: RankedFiles) -> None:
     figure.clear()
     axes = figure.add_subplot()
     scored = ranked.scored
-    scores, sizes, chosen = ranked.scores[scored], ranked.sizes[scored], ranked.labels[scored] > 0
+    scores, sizes, chosen = ranked.deciding[scored], ranked.sizes[scored], ranked.labels[scored] > 0
     first, last = np.floor(min(scores.min(), 0.0) / BIN), np.floor(max(scores.max(), 0.999) / BIN) + 1
     axes.hist(
         [scores[chosen], scores[~chosen]],
@@ -104,7 +106,7 @@ def draw_histogram(figure: "Figure", ranked: RankedFiles) -> None:
     )
     if ranked.threshold is not None:
         axes.axvline(ranked.threshold, color="C1", linestyle="--", label=f"cut at {ranked.threshold:.3f}")
-    axes.set_xlabel("score")
+    axes.set_xlabel("score" if ranked.deciding is ranked.scores else "score in this job")
     axes.set_ylabel("particles")
     axes.set_title(f"{len(ranked.scores)} classes, selected by {ranked.rule}", fontsize=10)
     axes.legend(fontsize=9)

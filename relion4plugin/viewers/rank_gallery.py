@@ -15,21 +15,30 @@ _WIDTH, _HEIGHT = 0.138, 0.042
 
 
 class SelectionView(FigureView):
-    """All classes by falling score; a click on one selects it or leaves it out.
+    """All classes, best first; a click on one selects it or leaves it out.
 
     Parameters
     ----------
     ranked : RankedFiles
         The selection to begin with.
+    order : int array (K,)
+        Classes in the order in which they are shown.
     save, run : callables
         Take the labels (K,); return a line that says what was done.
     window_title : str
         Title of the window.
     """
 
-    def __init__(self, ranked: RankedFiles, save: Callable[[np.ndarray], str], run: Callable[[np.ndarray], str], window_title: str):
+    def __init__(
+        self,
+        ranked: RankedFiles,
+        order: np.ndarray,
+        save: Callable[[np.ndarray], str],
+        run: Callable[[np.ndarray], str],
+        window_title: str,
+    ):
         self.labels = ranked.labels.copy()
-        self._ranked = ranked
+        self._ranked, self._order = ranked, order
         self._actions: dict[str, Callable[[], str | None]] = {
             "Undo all changes": self._undo,
             "Save selection": lambda: save(self.labels),
@@ -49,7 +58,7 @@ class SelectionView(FigureView):
     def _draw(self, figure: Any) -> None:
         from matplotlib.widgets import Button
 
-        self._tiles = draw_gallery(figure, self._ranked, self.labels)
+        self._tiles = draw_gallery(figure, self._ranked, self.labels, self._order)
         self._line = figure.text(0.012, 0.028, "", va="center", fontsize=9)
         self._title = figure.suptitle("", fontsize=11)
         self._buttons = {}  # matplotlib forgets buttons that nobody holds

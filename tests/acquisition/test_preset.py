@@ -21,8 +21,10 @@ def test_shipped_presets_have_no_mistake(path):
     assert preset.place("microscope.Cs").startswith(f"{path.name}, line ") and preset.place("gain.file") == "default"
 
 
-def test_there_are_the_four_that_are_promised():
-    assert [path.stem for path in shipped_presets()] == ["glacios_falcon4i", "krios_falcon4i", "krios_k3", "talos_falcon3"]
+def test_there_are_those_that_are_promised():
+    names = ["facility_scipion", "glacios_falcon4i", "krios_falcon4i", "krios_k3", "talos_falcon3"]
+    assert [path.stem for path in shipped_presets()] == names
+    assert find_preset("facility_scipion").get("processing.pipeline") == "scipion"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_files_that_are_no_text(tmp_path, content):
 
 
 def test_a_preset_that_does_not_exist():
-    with pytest.raises(UserError, match=r"there is no preset nothing; expected a \.toml file, or one of glacios_falcon4i"):
+    with pytest.raises(UserError, match=r"there is no preset nothing; expected a \.toml file, or one of facility_scipion, glacios"):
         find_preset("nothing")
 
 

@@ -22,8 +22,14 @@ def some_samples(job: str, n: int = 3) -> Samples:
     return Samples(
         images=np.zeros((n, 64, 64), np.float32), features=np.zeros((n, 24), np.float32), score=np.linspace(0, 1, n).astype(np.float32),
         job=np.full(n, job), reference=np.array([f"{i + 1:06d}@{job}/run_classes.mrcs" for i in range(n)]), structure=np.full(n, "x"),
-        extra={"category": np.array([0, 2, 1][:n])},
+        extra={name: np.asarray(values)[:n] for name, values in MEASURED.items()},
     )  # fmt: skip
+
+
+MEASURED = {
+    "purity": [0.1, 1.0, 1.0], "d_true": [999.0, 27.0, 10.0], "offset": [0.0] * 3, "contamination": [0.0] * 3, "true_members": [20] * 3,
+    "resolution": [30.0, 12.0, 10.0], "job_score": [0.8] * 3,
+}  # fmt: skip
 
 
 def test_no_structure_is_in_two_splits():
@@ -109,7 +115,9 @@ def test_jobs_are_joined_by_split(tmp_path):
     assert "validation: no job" in report
     assert "solvent_mean" in report
     assert len(read_samples(tmp_path / "set_train.npz")) == 6
-    assert len(read_samples(tmp_path / "set_test.npz")) == 3
+    joined = read_samples(tmp_path / "set_test.npz")
+    assert joined.extra["category"].tolist() == [0, 3, 1] and joined.extra["selected"].tolist() == [0, 1, 1]
+    assert joined.score[0] == 0 < joined.score[1] < joined.score[2] == np.float32(0.8)
 
 
 def test_options(tmp_path):

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from relion4plugin.errors import UserError
-from relion4plugin.files.atomic import atomic_path, atomic_write_text
+from relion4plugin.files.atomic import atomic_path, atomic_write_text, remove_temporaries
 
 
 def test_content_replaces_the_old_file(tmp_path):
@@ -73,7 +73,7 @@ def test_disk_full_at_the_last_moment(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="no space left on device; free space"):
+    with pytest.raises(UserError, match="no space left on device; make room on /"):
         atomic_write_text(tmp_path / "a", "x")
     assert os.listdir(tmp_path) == []
 
@@ -92,3 +92,19 @@ def test_read_only_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", read_only)
     with pytest.raises(UserError, match="read-only file system; expected a writable folder"):
         atomic_write_text(tmp_path / "a", "x")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / "Movies").mkdir()
+    kept = [tmp_path / name for name in ("a.tmp", ".a.star.tmp", "Movies/.b.0123456789ab.txt", "Movies/b.mrc")]
+    for path in kept:
+        path.touch()
+    pid = os.fork()
+    if not pid:
+        with atomic_path(tmp_path / "Movies" / "b.mrc") as temporary:
+            temporary.write_text("half")
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert len(list(tmp_path.rglob("*.tmp"))) == 3
+    assert remove_temporaries(tmp_path) == 1
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

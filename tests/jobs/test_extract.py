@@ -10,7 +10,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.files.coordinates import read_coordinate_list, read_coordinates
 from relion4plugin.files.mrc import read_header, read_mrc
 from relion4plugin.files.star import read_star, write_star
-from relion4plugin.jobs import extract as job
+from relion4plugin.jobs import micrograph_job
 from relion4plugin.jobs.extract import ExtractParameters, from_options, run, settings_of, validate
 from relion4plugin.jobs.job_type import Execution
 from relion4plugin.jobs.registry import job_type
@@ -99,8 +99,8 @@ def test_a_micrograph_whose_star_was_removed_is_done_again():
 
 
 def test_the_list_is_written_while_the_job_runs(monkeypatch):
-    monkeypatch.setattr(job, "_LIST_EVERY", -1.0)
-    monkeypatch.setattr(job, "_LIST_SHARE", 0)
+    monkeypatch.setattr(micrograph_job, "_LISTS_EVERY", -1.0)
+    monkeypatch.setattr(micrograph_job, "_LISTS_SHARE", 0)
     seen = []
 
     class Watch(Silent):
@@ -175,9 +175,7 @@ def test_recentred_particles_keep_their_place_and_their_ctf():
     pd.testing.assert_series_equal(table["rlnDefocusU"], refined["rlnDefocusU"])
     for axis in "XY":
         coordinate, origin = f"rlnCoordinate{axis}", f"rlnOrigin{axis}Angst"
-        np.testing.assert_allclose(
-            table[coordinate] * PIXEL - table[origin], refined[coordinate] * PIXEL - refined[origin], atol=1e-4
-        )
+        np.testing.assert_allclose(table[coordinate] * PIXEL - table[origin], refined[coordinate] * PIXEL - refined[origin], atol=1e-4)
         assert table[origin].abs().max() <= PIXEL / 2 + 1e-6
     found = read_coordinate_list("Extract/job018/extractpick.star")
     again_at = read_coordinates(found.file_of(micrograph(0)))

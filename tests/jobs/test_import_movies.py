@@ -179,6 +179,30 @@ def test_only_bad_files_is_an_error(project: Path) -> None:
         run()
 
 
+def test_a_bad_first_file_may_still_be_on_its_way(project: Path) -> None:
+    add("a.tif", age=100.0)
+    content = Path("Movies/a.tif").read_bytes()
+    Path("Movies/a.tif").write_bytes(content[: len(content) // 2])
+    set_age(Path("Movies/a.tif"), 100.0)
+    outputs = run()
+    assert (outputs.n_images, outputs.n_set_aside) == (0, 1)
+    Path("Movies/a.tif").write_bytes(content)
+    set_age(Path("Movies/a.tif"), 50.0)
+    assert run(is_continue=True).n_images == 1 and names() == ["Movies/a.tif"]
+
+
+def test_a_folder_that_is_away_for_a_while_ends_no_session(project: Path) -> None:
+    add("a.tif", "b.tif")
+    run()
+    Path("Movies").rename("away")
+    outputs = run(is_continue=True)
+    assert (outputs.n_images, outputs.n_new) == (2, 0)
+    assert len(outputs.remarks) == 1 and "Movies any more: 2 images stay imported" in outputs.remarks[0]
+    Path("away").rename("Movies")
+    add("c.tif")
+    assert run(is_continue=True).n_new == 1 and names() == ["Movies/a.tif", "Movies/b.tif", "Movies/c.tif"]
+
+
 def test_unusual_files_are_told(project: Path) -> None:
     add("a.tif", "b.tif", "c.TIF", pixel_size=0.8)
     add("d.tif", n_frames=2)

@@ -38,6 +38,19 @@ def test_no_more_than_the_given_number_is_treated():
     assert (treated.done, treated.n_left) == ((3, 4, 5), 1)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_bad_items_do_not_count_so_that_the_others_get_their_turn(n_threads):
+    def compute(item):
+        if item < 60:
+            raise UserError(f"movie {item} is not there")
+        return lambda: None
+
+    treated = treat(range(100), compute, Silent(), "Work", n_threads, at_most=5)
+    assert treated.done == (60, 61, 62, 63, 64)
+    assert (len(treated.failed), treated.n_left) == (60, 35)
+    assert treat(range(100), compute, Silent(), "Work", n_threads, at_most=0).done == ()
+
+
 def test_an_error_of_writing_ends_the_job_and_waits_for_running_work():
     running = threading.Semaphore(0)
 

@@ -112,6 +112,8 @@ def test_good_classes_follow_the_category_and_else_the_score():
     score = np.array([0, 0, 0, 1, 1, 0.2], np.float32)
     mixed = dataclasses.replace(samples, score=score, extra={"category": category})
     assert good_classes(mixed).tolist() == [True, True, True, False, False, True]
+    told = {"category": category, "selected": np.array([0, 1, np.nan, 1, np.nan, np.nan])}
+    assert good_classes(dataclasses.replace(mixed, extra=told)).tolist() == [False, True, True, True, False, True]
     assert good_classes(dataclasses.replace(mixed, extra={})).tolist() == (score >= 0.15).tolist()
 
 

@@ -1,5 +1,7 @@
 """Files of a selection against those that RELION 4.0.2 writes, and what is done to particles and averages."""
 
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from relion4plugin.ranker.ranked_run import NO_SCORE, SelectionRule, apply_label
 from relion4plugin.ranker.recentre import centres_of_mass
 from relion4plugin.ranker.selection import Minimum
 from relion4plugin.ranker.weights import load_weights
-from tests.ranker.linear_ranker import SCORES, write_linear_weights
+from tests.ranker.linear_ranker import JOB_SCORES, SCORES, stage, write_linear_weights
 from tests.ranker.vectors import write_run
 
 TOTAL = 1000
@@ -62,6 +64,32 @@ def test_files_are_relions(project, tmp_path):
     general = read_star(files.optimiser)["optimiser_general"]
     assert general["rlnModelStarFile"] == (tmp_path / "Select/rank_model.star").as_posix()
     assert general["rlnExperimentalDataStarFile"] == (tmp_path / "Select/rank_data.star").as_posix()
+
+
+def ranked_in_job(optimiser):
+    ranker = load_weights(write_linear_weights(optimiser.with_name("with_stage.safetensors"), stage()))
+    run = read_class_run(optimiser)
+    features = compute_features(run)
+    return apply_rule(run, features, scores_of(run, features, ranker), SelectionRule("number", minimum=Minimum(classes=2)), ranker)
+
+
+def test_scores_in_the_job_are_columns_of_their_own(project, tmp_path):
+    files = write_outputs(ranked_in_job(project), tmp_path / "Select")
+    model, averages = read_star(files.model)["model_classes"], read_star(files.class_averages)[""]
+    np.testing.assert_allclose(model["r4pJobScore"], [*JOB_SCORES, NO_SCORE], atol=1e-6)
+    np.testing.assert_allclose(model["rlnClassScore"][:4], SCORES, atol=2e-3)
+    assert averages["rlnReferenceImage"].str[:6].tolist() == ["000003", "000002"]
+    np.testing.assert_allclose(averages["r4pJobScore"], JOB_SCORES[[2, 1]], atol=1e-6)
+
+
+@pytest.mark.relion
+def test_relion_takes_files_with_our_own_column(project, tmp_path):
+    files = write_outputs(ranked_in_job(project), tmp_path / "Select")
+    for path, table in ((files.class_averages, ""), (files.model, "model_classes")):
+        printed = subprocess.run(
+            ["relion_star_printtable", str(path), f"data_{table}", "rlnReferenceImage"], capture_output=True, text=True, check=True
+        ).stdout
+        assert printed.split() == read_star(path)[table]["rlnReferenceImage"].tolist()
 
 
 def test_particles_keep_order_and_optics(project, tmp_path):

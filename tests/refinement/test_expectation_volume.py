@@ -324,3 +324,22 @@ def test_poses_of_a_fine_search_are_near_the_truth(tmp_path):
     turned = angular_distance(euler_to_matrix(*result.particles.best_angles.T), case.truth)
     assert np.mean(result.particles.best_class == np.arange(12) % 2) > 0.9
     assert np.median(turned) < 10.0  # the fine grid has 7.5 degrees
+
+
+def test_an_interrupted_step_ends_with_the_block_in_work(tmp_path, monkeypatch):
+    """Lanes that wait or work end with the first that is interrupted, not when they are through."""
+    monkeypatch.setattr("relion4plugin.refinement.expectation_volume_cpu.BLOCK", 1)
+    case = Case(tmp_path, n=12, noise=4.0)
+    batch = make_batch(np.arange(12), case.particles, case.model, case.poses, case.plan, case.settings)
+    step = VolumeCpuExpectation(ImageSource(case.particles.table, 1.0), case.model_images, case.settings)
+    done = []
+
+    def interrupt(count: int) -> None:
+        done.append(count)
+        if len(done) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step.run(batch, case.transforms, case.plan, case.model, interrupt)
+    step.close()
+    assert len(done) < 5  # the other lane has six blocks

@@ -235,12 +235,12 @@ def test_prep_ends_after_the_longest_time(play, world):
     assert prep.trace[-1] == "EXIT_maxtime"
 
 
-WAITING = ["WAIT", "EXIT_maxtime", "HAS_ctffind"]
+WAITING = ["WAIT", "EXIT_maxtime", "LOOK_prep", "HAS_ctffind"]
 LOOK = [*WAITING, "select_mics", "COUNT_mics", "HAS_mics_increased"]
 PICK = ["SET_do_topaz", "SET_pick_on_gpu", "autopick"]
 EXTRACT = ["extract", "SET_prev_nr_mics", "RESET_idle", "COUNT_extracted", "CHECK_enough_2d"]
 GROWN = ["CHECK_idle", "SET_needed", "CHECK_grown"]
-LAST = ["CHECK_idle", "CHECK_unfinished", "CHECK_end"]
+LAST = ["CHECK_idle", "CHECK_unfinished", "CHECK_end", "CHECK_prep"]
 FEW = ["LOOK_idle"]
 CLASSIFY = ["class2d", "FIND_optimisers", "LAST_optimiser", "select_parts", "COUNT_parts", "CHECK_do_3d"]
 PAYS = ["SET_needed_3d", "CHECK_grown_3d"]
@@ -256,7 +256,7 @@ def micrographs(world):
 
 def test_proc_waits_for_prep(play):
     proc = play("proc-log", PROC_JOBS)
-    assert proc.until("WAIT") == [*WAITING, "LOOK_prep", "CHECK_nothing"]
+    assert proc.until("WAIT") == [*WAITING, "CHECK_nothing"]
 
 
 def test_proc_ends_where_prep_has_ended_without_micrographs(play):

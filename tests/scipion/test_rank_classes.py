@@ -9,11 +9,12 @@ import numpy as np
 
 HAS_SCIPION = importlib.util.find_spec("pwem") is not None and importlib.util.find_spec("torch") is not None
 if HAS_SCIPION:
-    from ..ranker.linear_ranker import SCORES, write_linear_weights
+    from ..ranker.linear_ranker import JOB_SCORES, SCORES, stage, write_linear_weights
     from .ranked_project import TOTAL, classified, import_particles, write_classification
     from .workplace import new_project
 
 SCORE = "_rlnPredictedClassScore"
+JOB_SCORE = "_r4pJobScore"
 
 
 @unittest.skipUnless(HAS_SCIPION, "pwem (scipion-em) or torch is not installed")
@@ -77,6 +78,40 @@ class TestRankClasses(unittest.TestCase):
         self.assertEqual([output.getSize() for _, output in run.iterOutputAttributes()], [0, 0, 0])
         self.assertIn("nothing is selected", " ".join(run.summary()))
 
+    def test_both_scores_stand_in_the_sets_and_order_the_gallery(self):
+        from relion4plugin.files.star import read_star
+        from relion4plugin.scipion.rank_files import ORDERS
+        from relion4plugin.viewers import R4pRankViewer
+        from relion4plugin.viewers.class2d import AVERAGE_LABELS
+
+        write_linear_weights(Path("net.safetensors"), stage())
+        run = self.launch(self.new_run(classified(self.project, self.source)))
+        classes, averages = self.check(run, [1, 2, 3, 4])
+        for item in (*classes.values(), *averages):
+            self.assertAlmostEqual(getattr(item, JOB_SCORE).get(), JOB_SCORES[item.getObjId() - 1], places=4)
+        self.assertIn(JOB_SCORE, AVERAGE_LABELS.split())
+        self.assertIn("calibrated, from score in this job 0.", run.summary()[0])
+        self.assertIn("r4pJobScore", read_star(run.runFolder() / "rank_model.star")["model_classes"])
+        from emtable import Table  # the reader of STAR files of Scipion's RELION plugin
+
+        rows = Table(fileName=str(run.runFolder() / "class_averages.star"))
+        self.assertEqual([round(row.r4pJobScore, 4) for row in rows], [round(score, 4) for score in JOB_SCORES.tolist()])
+        self.draw_without_a_window()
+        viewer = R4pRankViewer(project=self.project, protocol=run)
+        viewer.setProtocol(run)
+        for by, first in (("the score that decided", "3: 0.61 / 0.82"), ("score", "1: 0.79 / 0.38")):
+            viewer.sortBy.set(list(ORDERS).index(by))
+            (window,) = viewer._getVisualizeDict()["displayGallery"]()
+            self.assertEqual(window.figure.axes[0].texts[0].get_text().splitlines()[0], first)
+
+    def draw_without_a_window(self):
+        from matplotlib import pyplot
+        from pwem.viewers import EmPlotter
+
+        pyplot.close("all")
+        self.addCleanup(pyplot.close, "all")  # a test that changes the backend warns of figures that are still open
+        EmPlotter.setBackend("Agg")
+
     def test_recentred_averages_and_origins(self):
         from relion4plugin.files.star import read_star
         from relion4plugin.scipion.geometry import alignment_poses
@@ -112,16 +147,12 @@ class TestRankClasses(unittest.TestCase):
         self.assertNotIn("Traceback", Path(run._getLogsPath("run.stderr")).read_text())
 
     def test_a_correction_in_the_viewer_becomes_a_run_and_training_data(self):
-        from matplotlib import pyplot
         from matplotlib.backend_bases import MouseEvent
-        from pwem.viewers import EmPlotter
 
         from relion4plugin.viewers import R4pRankViewer
 
         run = self.launch(self.new_run(classified(self.project, self.source), select_by=1, rank_threshold=0.5))
-        pyplot.close("all")
-        self.addCleanup(pyplot.close, "all")  # a test that changes the backend warns of figures that are still open
-        EmPlotter.setBackend("Agg")
+        self.draw_without_a_window()
         viewer = R4pRankViewer(project=self.project, protocol=run)
         viewer.setProtocol(run)
         views = viewer._getVisualizeDict()

@@ -1,12 +1,16 @@
 """The workflow templates in Scipion's own mechanism."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import unittest
+from pathlib import Path
 
 HAS_SCIPION = importlib.util.find_spec("pwem") is not None
 if HAS_SCIPION:
+    from .ranked_project import TOTAL, import_particles
     from .workplace import new_project
 
 
@@ -25,7 +29,7 @@ class TestTemplates(unittest.TestCase):
 
     def test_all_are_found_and_described(self):
         found = self.templates()
-        names = ("classes_ranked", "classes_to_map", "initial_model_refine", "streaming_log", "streaming_topaz")
+        names = ("classes_ranked", "classes_to_map", "initial_model_refine", "particles_streaming", "streaming_log", "streaming_topaz")
         self.assertEqual(sorted(found), [f"relion4plugin-{name}" for name in names])
         for template in found.values():
             self.assertTrue(template.description.startswith("From "))
@@ -72,6 +76,48 @@ class TestTemplates(unittest.TestCase):
         self.assertEqual(extract.ctfRelations.getObjValue().getObjId(), runs["ProtR4pCtfEstimation"].getObjId())
         classes = runs["ProtR4pStreamClassify2D"]
         self.assertEqual((classes.stream_first.get(), classes.inputParticles.getExtended()), (500, "outputParticles"))
+
+    def scheduled(self, *words):
+        """Run the command that adds a template to this project; its exit code and what would be scheduled."""
+        from unittest import mock
+
+        from pyworkflow.project import Project
+
+        from relion4plugin.scipion.start_template import main
+
+        with mock.patch.object(Project, "scheduleProtocol") as schedule:
+            code = main([str(Path.cwd()), *words])
+        return code, [call.args[0] for call in schedule.call_args_list]
+
+    def test_streaming_from_particles_of_this_project(self):
+        source = import_particles(self.project)
+        words = (f"particles={source.getObjId()}.outputParticles", "mask=90.0", "symmetry=O", "stream_first=40", "classes2d=5")
+        code, runs = self.scheduled("particles_streaming", *words)
+        by_class = {run.getClassName(): run for run in runs}
+        classes, refine = by_class["ProtR4pStreamClassify2D"], by_class["ProtR4pRefine3D"]
+        self.assertEqual((code, len(runs), classes.nr_classes.get(), classes.stream_first.get()), (0, 4, 5, 40))
+        self.assertEqual(classes.inputParticles.getObjValue().getObjId(), source.getObjId())
+        self.assertEqual(classes.inputParticles.get().getSize(), TOTAL)
+        self.assertEqual(by_class["ProtR4pRankClasses"].inputClasses.getObjValue().getObjId(), classes.getObjId())
+        self.assertEqual((refine.sym_name.get(), refine.particle_diameter.get()), ("O", 90.0))
+        self.assertEqual(refine.inputParticles.getObjValue().getClassName(), "ProtR4pRankClasses")
+        _, again = self.scheduled("particles_streaming", *words)
+        self.assertEqual([run.getObjId() for run in again], [run.getObjId() for run in runs])  # none is loaded twice
+
+    def test_mistakes_in_the_command_are_one_line_and_load_nothing(self):
+        for words, message in (
+            (("nothing",), "there is no template nothing: choose one of classes_ranked, "),
+            (("particles_streaming", "colour=red"), "has no field colour: its fields are particles, classes2d, mask, "),
+            (("particles_streaming", "mask=wide"), "template particles_streaming: wide is not compatible with Mask diameter"),
+            (("particles_streaming", "particles=77.outputParticles"), "the project has no run 77"),
+            (("particles_streaming", "mask"), "usage: python -m "),
+        ):
+            error = io.StringIO()
+            with contextlib.redirect_stderr(error):
+                code, runs = self.scheduled(*words)
+            self.assertTrue(code in (1, 2) and not runs)
+            self.assertRegex(error.getvalue(), message)
+            self.assertEqual(error.getvalue().count("\n"), 1)
 
     def test_ranked_classes(self):
         by_class = self.loaded("classes_ranked", fewest="5")

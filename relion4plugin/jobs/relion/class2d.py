@@ -10,7 +10,7 @@ from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.jobs.parameters import parameter
 from relion4plugin.jobs.refinement_parameters import shared
 from relion4plugin.jobs.relion import kinds
-from relion4plugin.jobs.relion.native import refinement_runner
+from relion4plugin.jobs.relion.native import process_remarks, refinement_runner
 from relion4plugin.jobs.relion.refinement import (
     CoarserSampling,
     ReadingOptions,
@@ -121,7 +121,7 @@ def _stream(execution: Execution) -> tuple[str, ...]:
     from relion4plugin.jobs import class2d
 
     parameters = class2d.from_options(execution.options, str(execution.out_dir / "job.star"))
-    remarks = class2d.validate(parameters)
+    remarks = (*process_remarks(execution.options), *class2d.validate(parameters))
     class2d.run(parameters, execution.out_dir, execution.progress, job_star=False)
     return remarks
 
@@ -146,4 +146,5 @@ TYPE = JobType(
     native=_native,
     missing="helical segments (do_helix) and coarser sampling (allow_coarser) need RELION's program relion_refine",
     upgrade=with_algorithm,
+    shares_work=True,
 )

@@ -82,4 +82,5 @@ TYPE = JobType(
     native=_native,
     missing="helices, relaxed symmetry, coarser sampling and Blush need RELION's program relion_refine",
     free_text=FREE_TEXT,
+    shares_work=True,
 )

@@ -58,4 +58,5 @@ TYPE = JobType(
     outputs=_outputs,
     continues=ContinueKind.RESUMABLE,
     native=lambda o: refinement_runner("initialmodel", (_MAP,)),
+    shares_work=True,
 )

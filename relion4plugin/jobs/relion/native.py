@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from relion4plugin.jobs.job_type import Execution, NativeRunner
+from relion4plugin.parallel.mpirun import shortage
+from relion4plugin.parallel.ranks import world
 
 
 def restart_runner(module: str, keeps_directory: bool = True) -> NativeRunner:
@@ -68,11 +70,21 @@ def refinement_runner(module: str, results: tuple[str, ...]) -> NativeRunner:
         done = optimiser.endswith(f"_it{last:03d}_optimiser.star") and not results
         if optimiser and _own(optimiser, place) and (final or done):
             return (f"{optimiser} is the last iteration: nothing is left to do",)
-        remarks: tuple[str, ...] = job.validate(parameters)
+        remarks = (*process_remarks(execution.options), *job.validate(parameters))
         job.run(parameters, place, execution.progress, job_star=False, overwrite=execution.is_continue and not optimiser)
         return remarks
 
     return run
+
+
+def process_remarks(options: Mapping[str, str]) -> tuple[str, ...]:
+    """Say so where a job that processes share has fewer of them than its options ask for."""
+    wanted, threads = (int(options.get(name, "1") or 1) for name in ("nr_mpi", "nr_threads"))
+    found = world().size
+    if wanted <= found:
+        return ()
+    why = shortage(wanted, threads) or "it was started without mpirun"
+    return (f"nr_mpi is {wanted}, but this job runs as {found}: {why}",)
 
 
 def _own(optimiser: str, place: Path) -> bool:

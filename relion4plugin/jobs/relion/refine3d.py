@@ -88,4 +88,5 @@ TYPE = JobType(
     native=_native,
     missing="helices, relaxed symmetry and Blush need RELION's program relion_refine",
     free_text=FREE_TEXT,
+    shares_work=True,
 )

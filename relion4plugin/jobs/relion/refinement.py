@@ -29,7 +29,9 @@ class ReadingOptions(QueueOptions):
     do_combine_thru_disc: bool = parameter(
         False, label="Combine iterations through disc", section=COMPUTE, help="MPI processes exchange sums through files."
     )
-    nr_mpi: int = running("nr_mpi")
+    nr_mpi: int = running(
+        "nr_mpi", help="Processes that share the particles; one of those of RELION's program only hands out the work."
+    )
 
 
 @dataclass(frozen=True)

@@ -47,4 +47,4 @@ def _commands(run: JobRun, name: str) -> Plan:
     """Return what the job executes, with ``$NAME`` left to the shell of the queue and programs looked for only there."""
     if run.kind.label == EXTERNAL:
         return Plan(relion_commands(run), exit_code_counts=True)
-    return native_plan(run) if _takes_native(run, name) else Plan(relion_commands(run))
+    return native_plan(run, queued=True) if _takes_native(run, name) else Plan(relion_commands(run))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import relion4plugin
+from relion4plugin.files.disk_errors import full_disk
 from relion4plugin.jobs.markers import ABORTED, FAILURE
 from relion4plugin.schemes.executors.base import RECORDS, Handle, JobEnd, JobRun
 from relion4plugin.schemes.executors.plan import Plan, write_plan
@@ -96,7 +97,7 @@ class ProcessHandle:
             self._signal(signal.SIGKILL)  # programs that are still there
         status = Status.ABORTED if self._asked else Status.FAILED
         (self.run.path / (ABORTED if self._asked else FAILURE)).touch()
-        return JobEnd(status, f"the job was killed without leaving a marker{error_tail(self.run.path)}")
+        return JobEnd(status, f"the job was killed without leaving a marker{full_disk(self.run.path)}{error_tail(self.run.path)}")
 
     def cancel(self) -> None:
         """Ask the job's processes to end; the second time by force."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.disk_errors import disk_errors_told
 from relion4plugin.jobs.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 from relion4plugin.schemes.executors import slots
 from relion4plugin.schemes.executors.base import RECORDS, JobEnd
@@ -41,7 +42,18 @@ def _on_terminate(number: int, frame: FrameType | None) -> None:
 
 
 def supervise(directory: Path, launch: str) -> int:
-    """Carry out a launch; returns 0 unless it belongs to another supervisor."""
+    """Carry out a launch; returns 0 unless it belongs to another supervisor.
+
+    Raises
+    ------
+    UserError
+        If the disk is full, so that the end cannot be noted.
+    """
+    with disk_errors_told(directory):
+        return _supervise(directory, launch)
+
+
+def _supervise(directory: Path, launch: str) -> int:
     records = directory / RECORDS
     if not claim(records / f"{launch}.owner", f"running {directory}"):
         return 1
@@ -139,4 +151,8 @@ def _through_queue(watch: QueueWatch) -> JobEnd:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(Path(sys.argv[1]), sys.argv[2]))
+    try:
+        code = supervise(Path(sys.argv[1]), sys.argv[2])
+    except UserError as mistake:  # standard error is run.err
+        sys.exit(f"error: {mistake}")
+    sys.exit(code)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relion4plugin.errors import UserError
+from relion4plugin.schemes.locks import scheme_lock
 from relion4plugin.schemes.project import Project
 
 _LOG, _ERRORS = "run.out", "run.err"
-_WATCH = 1.0  # seconds; a runner that cannot start has said so by then
+_WATCH = 60.0  # seconds; by then a runner holds its scheme, or has said why it cannot, also on a busy machine
 _PAUSE = 0.05
 
 
@@ -29,9 +30,9 @@ def runner_words(name: str) -> list[str]:
 
 
 def start_runners(project: Project, names: list[str], watch: float = _WATCH) -> list[Runner]:
-    """Start a runner for each scheme; they go on when this program ends.
+    """Start a runner for each scheme and wait until they hold their schemes; they go on when this program ends.
 
-    Output is appended to run.out and run.err in the folder of the scheme.
+    Output is appended to run.out and run.err in the folder of the scheme. After `watch` seconds nothing is waited for any more.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def start_runners(project: Project, names: list[str], watch: float = _WATCH) -> 
     """
     started = [_start(project, name) for name in names]
     end = time.monotonic() + watch
-    while time.monotonic() < end and any(process.poll() is None for _, process in started):
+    while time.monotonic() < end and any(process.poll() is None and not _holds(project, runner) for runner, process in started):
         time.sleep(_PAUSE)
     for runner, process in started:
         if process.poll():
@@ -48,6 +49,11 @@ def start_runners(project: Project, names: list[str], watch: float = _WATCH) -> 
             reason = lines[-1].removeprefix("error: ") if lines else f"it ended with code {process.returncode}"
             raise UserError(f"scheme {runner.scheme} did not start: {reason}; see {runner.log.parent / _ERRORS}")
     return [runner for runner, _ in started]
+
+
+def _holds(project: Project, runner: Runner) -> bool:
+    owner = scheme_lock(project, runner.scheme, "").holder()
+    return owner is not None and owner.pid == runner.pid
 
 
 def _start(project: Project, name: str) -> "tuple[Runner, subprocess.Popen[bytes]]":

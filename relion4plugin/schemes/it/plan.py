@@ -36,6 +36,7 @@ class Plan:
     schemes: dict[str, SchemeTemplate]
     link: MovieLink | None
     remarks: tuple[str, ...]
+    existing: Existing
 
 
 def make_plan(project: Project, choices: Choices, templates: Path, existing: Existing = Existing.REFUSE) -> Plan:
@@ -66,16 +67,21 @@ def make_plan(project: Project, choices: Choices, templates: Path, existing: Exi
     wanted |= {"proc": f"proc-{choices.options.picker}"} if choices.options.do_proc else {}
     sources = {name: _source(project, name, templates / template, existing) for name, template in wanted.items()}
     schemes = filled(sources, final_values(choices))
-    return Plan(choices, schemes, link, tuple(doubts(choices.options, project.root)))
+    return Plan(choices, schemes, link, tuple(doubts(choices.options, project.root)), existing)
 
 
 def _source(project: Project, name: str, template: Path, existing: Existing) -> SchemeTemplate:
     path = project.scheme_file(name)
-    if path.exists() and existing is Existing.REFUSE:
-        raise UserError(f"{path} exists; --update gives it the new values and goes on with it, --replace begins anew")
+    _check_free(path, existing)
     if path.exists() and existing is Existing.UPDATE:
         return read_template(path.parent)
     return read_template(template).renamed(name)
+
+
+def _check_free(path: Path, existing: Existing) -> None:
+    if path.exists() and existing is Existing.REFUSE:
+        advice = "--update gives it the new values and goes on with it, --replace begins anew; another session needs a --project of its own"
+        raise UserError(f"{path} exists: {advice}")
 
 
 def write_plan(project: Project, plan: Plan) -> list[Path]:
@@ -84,11 +90,12 @@ def write_plan(project: Project, plan: Plan) -> list[Path]:
     Raises
     ------
     UserError
-        If a scheme is running, or a file cannot be written.
+        If a scheme is running or was made since the plan, or a file cannot be written.
     """
     with ExitStack() as locks:
         for name in plan.schemes:
             locks.enter_context(scheme_lock(project, name, "filled by relion4plugin it"))
+            _check_free(project.scheme_file(name), plan.existing)  # again: another session may have been filled meanwhile
         open_project(project.root, create=True)
         if plan.link is not None:
             make_link(plan.link)

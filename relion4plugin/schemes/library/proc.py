@@ -89,11 +89,11 @@ def _add_mics(draft: Draft) -> None:
     draft.operator("COUNT_mics", "float=count_images", "current_nr_mics", "selected_mics", "micrographs")
     draft.operator("HAS_mics_increased", "bool=gt", "has_larger_nr_mics", "current_nr_mics", "prev_nr_mics")
     draft.operator("COUNT_idle", "float=plus", "idle_waits", "idle_waits", "one")
-    draft.path("WAIT", "EXIT_maxtime", "HAS_ctffind")
-    draft.fork("HAS_ctffind", "has_ctffind", if_true="select_mics", if_false="LOOK_prep")
+    # Whether prep has ended is looked up before its micrographs are: those that it finishes later are not overlooked.
     draft.operator("LOOK_prep", "bool=file_exists", "prep_ended", "prep_end")
+    draft.path("WAIT", "EXIT_maxtime", "LOOK_prep", "HAS_ctffind")
+    draft.fork("HAS_ctffind", "has_ctffind", if_true="select_mics", if_false="CHECK_nothing")
     draft.operator("CHECK_nothing", "bool=and", "ends", "prep_ended", "end_when_idle")
-    draft.path("LOOK_prep", "CHECK_nothing")
     draft.fork("CHECK_nothing", "ends", if_true="EXIT_idle", if_false="WAIT")
     draft.path("select_mics", "COUNT_mics", "HAS_mics_increased")
 
@@ -179,9 +179,9 @@ def _add_extraction(draft: Draft) -> None:
     draft.fork("LOOK_idle", "is_idle", if_true="CHECK_last_2d", if_false="WAIT")
     draft.operator("CHECK_last_2d", "bool=ge", "enough_last_2d", "nr_extracted", "last_nr_parts_2d")
     draft.fork("CHECK_last_2d", "enough_last_2d", if_true="CHECK_unfinished", if_false="CHECK_end")
-    draft.operator("CHECK_prep", "bool=file_exists", "prep_ended", "prep_end")
-    draft.fork("CHECK_end", "ends", if_true="CHECK_prep", if_false="WAIT")
-    draft.fork("CHECK_prep", "prep_ended", if_true="EXIT_idle", if_false="WAIT")
+    draft.operator("CHECK_prep", "bool=and", "ends", "ends", "prep_ended")
+    draft.path("CHECK_end", "CHECK_prep")
+    draft.fork("CHECK_prep", "ends", if_true="EXIT_idle", if_false="WAIT")
     draft.path("SET_needed", "CHECK_grown")
     draft.fork("CHECK_grown", "has_grown", if_true="class2d", if_false="WAIT")
 

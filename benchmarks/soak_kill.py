@@ -1,0 +1,90 @@
+"""SIGKILL for processes of a project at random moments of its work."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+_LATE_SHARE = 0.2  # of the kills come when all micrographs are picked
+_LATE_GAP = (1.0, 8.0)  # seconds between those
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A process; `kind` is what it does, such as ``runner of prep`` or ``MotionCorr``."""
+
+    pid: int
+    kind: str
+
+
+def processes_of(root: Path) -> list[Victim]:
+    """Return the processes of this program that work in a project: runners, supervisors of jobs, and jobs."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            if os.readlink(folder / "cwd") != str(root.resolve()):
+                continue
+            kind = kind_of((folder / "cmdline").read_bytes().decode().split("\0"))
+        except OSError:  # it has ended, or belongs to somebody else
+            continue
+        if kind:
+            found.append(Victim(int(folder.name), kind))
+    return found
+
+
+def kind_of(words: list[str]) -> str:
+    """Tell what a process does from its command line; empty for other programs."""
+    if "relion4plugin.schemes.executors.supervisor" in words:
+        return "supervisor"
+    if "run-job" in words:
+        return words[words.index("run-job") + 1].partition("/")[0]
+    if "scheme" in words and "run" in words:
+        return f"runner of {words[words.index('run') + 1]}"
+    return ""
+
+
+class Killer:
+    """Kills `n_kills` processes: most while micrographs are made, at random shares of that work, the others after it.
+
+    A kind of process is drawn first, so that jobs of many kinds die, not only those that run longest. Each kill is a line of `log`.
+    """
+
+    def __init__(self, root: Path, n_movies: int, n_kills: int, chance: random.Random, log: Path) -> None:
+        n_late = round(_LATE_SHARE * n_kills)
+        self.due = sorted(chance.random() for _ in range(n_kills - n_late))
+        self.root, self.n_movies, self.n_late, self.chance, self.log = root, n_movies, n_late, chance, log
+        self.begin, self.next_late = time.monotonic(), 0.0
+        self.killed: Counter[str] = Counter()
+
+    def look(self, n_ctfs: int, n_picked: int) -> int:
+        """Kill if it is time to; returns the number of kills so far."""
+        share = (n_ctfs + n_picked) / (2 * self.n_movies)
+        if self.due and share > self.due[0]:
+            if self._kill(share):
+                self.due.pop(0)
+        elif not self.due and self.n_late and share >= 1.0 and time.monotonic() > self.next_late and self._kill(share):
+            self.n_late -= 1
+            self.next_late = time.monotonic() + self.chance.uniform(*_LATE_GAP)
+        return self.killed.total()
+
+    def _kill(self, share: float) -> bool:
+        found = processes_of(self.root)
+        if not found:
+            return False
+        kind = self.chance.choice(sorted({victim.kind for victim in found}))
+        victim = self.chance.choice([one for one in found if one.kind == kind])
+        try:
+            os.kill(victim.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        self.killed[kind] += 1
+        with self.log.open("a") as stream:
+            entry = {"seconds": round(time.monotonic() - self.begin, 2), "share": round(share, 4), "pid": victim.pid, "kind": kind}
+            stream.write(json.dumps(entry) + "\n")
+        return True

@@ -1,0 +1,106 @@
+"""Load a template into a Scipion project that is in use, and schedule its runs: ``python -m relion4plugin.scipion.start_template``.
+
+Scipion's own command makes a new project of a template. Here its runs join a project, in which their input may still grow.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from relion4plugin.errors import UserError
+from relion4plugin.scipion.start_workflow import SAID, start_workflow
+
+_SOURCE = "relion4plugin"
+_OUTPUT = re.compile(r"(\d+)\.[A-Za-z_]\w*")
+_USAGE = "PROJECT_FOLDER TEMPLATE [FIELD=VALUE ...]"
+
+
+def start_template(project_folder: Path, name: str, values: Mapping[str, str]) -> list[int]:
+    """Fill, load and schedule a template; the same one with the same values is loaded once.
+
+    Parameters
+    ----------
+    project_folder : Path
+        Of the Scipion project.
+    name : str
+        A template of this plugin, such as ``particles_streaming``.
+    values : mapping of str to str
+        Fields by their alias; others keep their default. A value such as ``6.outputParticles`` means an output of a run.
+
+    Returns
+    -------
+    list of int
+        Ids of its runs.
+
+    Raises
+    ------
+    UserError
+        If there is no such template, field, run or protocol, or a value is of the wrong type.
+    """
+    project_folder = project_folder.resolve()  # the host moves into it
+    template = _template(name)
+    template.replaceEnvVariables()
+    template.parseContent()
+    for alias, value in values.items():
+        try:
+            known = template.setParamValue(alias, value)
+        except Exception as error:  # the host raises nothing narrower for a value of the wrong type
+            raise UserError(f"template {name}: {error}") from error
+        if not known:
+            aliases = ", ".join(dict.fromkeys(field.getAlias() for field in template.getParams().values()))
+            raise UserError(f"template {name} has no field {alias}: its fields are {aliases}")
+    _check_outputs(project_folder, values)
+    workflow = Path(template.createTemplateFile())
+    try:
+        given = " ".join(f"{alias}={value}" for alias, value in sorted(values.items()))
+        return start_workflow(project_folder, workflow, f"[template {name} {given}]")
+    finally:
+        workflow.unlink()
+
+
+def _template(name: str) -> Any:
+    from pyworkflow.template import TemplateList
+
+    found = TemplateList()
+    found.addPluginTemplates()
+    ours = {template.name: template for template in found.templates if template.source == _SOURCE}
+    if name not in ours:
+        raise UserError(f"there is no template {name}: choose one of {', '.join(sorted(ours))}")
+    return ours[name]
+
+
+def _check_outputs(project_folder: Path, values: Mapping[str, str]) -> None:
+    """Check that runs whose outputs are wanted exist; the output itself may come later."""
+    import pyworkflow
+    from pyworkflow.project import Project
+
+    if not (project_folder / Project.getDbName()).is_file():
+        raise UserError(f"{project_folder} is no Scipion project: give its folder")
+    project = Project(pyworkflow.Config.getDomain(), str(project_folder))
+    project.load()
+    runs = {run.getObjId() for run in project.getRuns()}
+    for alias, value in values.items():
+        wanted = _OUTPUT.fullmatch(value)
+        if wanted is not None and int(wanted[1]) not in runs:
+            raise UserError(f"{alias} is {value}, but the project has no run {wanted[1]}: its runs are {', '.join(map(str, sorted(runs)))}")
+
+
+def main(words: list[str]) -> int:
+    """Run the command; words are the project's folder, the template and its fields."""
+    fields = [word.partition("=") for word in words[2:]]
+    if len(words) < 2 or not all(equals for _, equals, _ in fields):
+        print(f"usage: python -m {__spec__.name} {_USAGE}", file=sys.stderr)
+        return 2
+    try:
+        runs = start_template(Path(words[0]), words[1], {alias: value for alias, _, value in fields})
+    except (UserError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{SAID} {', '.join(map(str, runs))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
