@@ -8,6 +8,7 @@ holds all of them, those of outcome_real.py included.
 """
 
 import argparse
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from outcome_table import finish, job_folders, job_minutes, keep_record, map_fig
 
 from relion4plugin.errors import UserError
 from relion4plugin.progress import Silent
-from relion4plugin.simulation.known_truth import read_truth
+from relion4plugin.simulation.known_truth import FILE, read_truth
 from relion4plugin.simulation.movie_spec import MovieSpec
 from relion4plugin.simulation.movies import simulate_movies
 

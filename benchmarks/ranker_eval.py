@@ -90,9 +90,22 @@ def judge_job(samples: Samples, scores: np.ndarray, settings: CalibrationSetting
         "spearman_of_scores": rank_correlation(samples, scores),
         "spearman": rank_correlation(samples, in_job),
         "selected": float(particles[in_job >= cut].sum() / particles.sum()),
+        **particle_shares(samples, in_job >= cut),
         **{f"{name}_{kind}": getattr(rate, kind) for name, rate in chosen.items() for kind in ("false_positive", "false_negative")},
         "best_threshold": chosen["best"].threshold,
     }
+
+
+def particle_shares(samples: Samples, selected: np.ndarray) -> dict[str, float]:
+    """What a selection of classes means for the particles: the share of true ones before and after, and how many of them it keeps.
+
+    Particles are true that show the protein of their class; NaN where that is not known.
+    """
+    particles = particle_numbers(samples)
+    true = particles * np.asarray(samples.extra.get("purity", np.full(len(samples), np.nan)), np.float64)
+    n_selected = particles[selected].sum()
+    pure = true[selected].sum() / n_selected if n_selected else math.nan
+    return {"true_before": float(true.sum() / particles.sum()), "true_after": float(pure), "true_kept": float(true[selected].sum() / true.sum())}
 
 
 def rank_correlation(samples: Samples, scores: np.ndarray) -> float:
@@ -179,6 +192,12 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
         means = f"mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}"
         lines.append(f"- {words}: {means}, largest of all {worst:.2f}; {large}.")
     lines.append(f"- {len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
+    good = [job for job in jobs if np.isfinite(job["default_false_positive"])]
+    before, after, kept = (mean(good, key) for key in ("true_before", "true_after", "true_kept"))
+    lines.append(
+        f"- particles, in jobs with good classes: {before:.2f} of all show the protein of their class, {after:.2f} of those selected by default; "
+        f"these are {kept:.2f} of all that do."
+    )
     return lines
 
 

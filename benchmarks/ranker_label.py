@@ -52,7 +52,8 @@ def make_samples(
     n = len(rows)
     columns = {
         "purity": found.purity, "d_true": found.d_true, "offset": found.offset, "contamination": found.contamination, "q": found.q,
-        "category": found.category, "selected": found.selected.astype(np.int64), "correlation": found.correlation, "members": found.members, "true_members": found.true_members,
+        "category": found.category, "selected": found.selected.astype(np.int64),
+        "correlation": found.correlation, "members": found.members, "true_members": found.true_members,
         "map_number": found.map_number, "pdf": run.pdf, **{f"share_{kind}": share for kind, share in found.fractions.items()},
     }  # fmt: skip
     extra = {name: column[rows] for name, column in columns.items()}

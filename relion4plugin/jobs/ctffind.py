@@ -97,7 +97,7 @@ def run(
     validate(parameters)
     rows, sources, remarks = read_sources(parameters)
     job = _Job(parameters, out_dir, rows, sources)
-    job.prepare(is_continue, overwrite, _BYTES_PER_MICROGRAPH * len(sources))
+    job.prepare(is_continue, overwrite, bytes_each=_BYTES_PER_MICROGRAPH)
     ended = job.treat(job.compute, progress, parameters.nr_mpi)
     return CtfFindOutputs(out_dir / OUTPUT, ended.n_finished, ended.n_new, ended.n_set_aside, (*remarks, *ended.remarks))
 

@@ -52,7 +52,7 @@ def prepare_output(out_dir: Path, needed_bytes: int, overwrite: bool, continuing
     free = shutil.disk_usage(parent).free
     if free < needed_bytes:
         raise UserError(
-            f"{parent} has {free / 2**30:.2f} GiB free but the run may write {needed_bytes / 2**30:.2f} GiB: make room or give another --o"
+            f"{parent} has {_size(free)} free but the run may write {_size(needed_bytes)}: make room or give another --o"
         )
     present = list(dict.fromkeys(path for pattern in _RESULT_PATTERNS for path in sorted(out_dir.glob(pattern))))
     if present and not continuing and not overwrite:
@@ -69,6 +69,10 @@ def prepare_output(out_dir: Path, needed_bytes: int, overwrite: bool, continuing
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB" if n_bytes >= 1 << 30 else f"{n_bytes / 2**20:.1f} MiB"
 
 
 class JobDirectory:

@@ -92,21 +92,29 @@ class MicrographJob(ABC, Generic[Result]):
     def write_lists(self, finished: Mapping[int, Result]) -> None:
         """Write the lists of what is finished, which is in the order of the input and never nothing."""
 
-    def prepare(self, is_continue: bool, overwrite: bool, needed_bytes: int = 0) -> None:
-        """Make the directory ready and take over what is finished.
+    def prepare(self, is_continue: bool, overwrite: bool, needed_bytes: int = 0, bytes_each: int = 0) -> None:
+        """Take over what is finished and make the directory ready.
+
+        Parameters
+        ----------
+        is_continue, overwrite
+            As of the job.
+        needed_bytes, bytes_each
+            Room that the disk must have, and more of it for each item that is not finished.
 
         Raises
         ------
         UserError
             If the directory cannot be written, lacks space, or holds another job's lists.
         """
-        prepare_map_output(self.out_dir, () if is_continue else self.KIND.lists, needed_bytes, overwrite)
         for item in range(len(self.names)) if is_continue else ():
             with suppress(UserError):  # it is made again
                 result = self.kept(item)
                 if result is not None:
                     self.finished[item] = result
         self._n_kept = len(self.finished)
+        needed_bytes += bytes_each * len(self.unfinished())
+        prepare_map_output(self.out_dir, () if is_continue else self.KIND.lists, needed_bytes, overwrite)
 
     def unfinished(self) -> list[int]:
         """Return the items that are still to be done."""

@@ -153,7 +153,8 @@ def class_truth(run: "ClassRun", truth: ParticleTruth, maps: Sequence[np.ndarray
     empty = np.zeros(n_classes)
     result = ClassTruth(
         members, true_members, number, purity, empty.copy(), np.full(n_classes, UNSEEN), empty.copy(), empty.copy() + 1.0, empty,
-        np.zeros(n_classes, np.int64), np.zeros(n_classes, bool), _fractions(run.class_number, truth.kinds, members), np.zeros_like(run.classes),
+        np.zeros(n_classes, np.int64), np.zeros(n_classes, bool), _fractions(run.class_number, truth.kinds, members),
+        np.zeros_like(run.classes),
     )  # fmt: skip
     matcher = _Matcher(run, truth, [Projector(volume) for volume in maps])
     for k in np.flatnonzero(true_members >= rules.members_at_least):

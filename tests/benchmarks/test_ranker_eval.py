@@ -1,5 +1,6 @@
 """The evaluation of the ranker on classes whose errors can be counted by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -37,6 +38,15 @@ def test_a_job_without_good_classes_has_no_rates_but_counts_what_is_selected():
     found = ranker_eval.judge(job, np.array([0.5, 0.0]), FIXED)[0]
     assert math.isnan(found["default_false_positive"]) and found["selected"] == pytest.approx(0.3)
     assert ranker_eval._pair(found, "default") == "none good"
+
+
+def test_what_a_selection_means_for_the_particles():
+    job = a_job("one", [1.0, 0.8, 0.1], [100, 300, 200])
+    job = dataclasses.replace(job, extra={**job.extra, "purity": np.array([1.0, 0.8, 0.1])})
+    found = ranker_eval.particle_shares(job, np.array([True, True, False]))
+    assert found == pytest.approx({"true_before": 360 / 600, "true_after": 340 / 400, "true_kept": 340 / 360})
+    nothing = ranker_eval.particle_shares(job, np.zeros(3, bool))
+    assert math.isnan(nothing["true_after"]) and nothing["true_kept"] == 0
 
 
 def test_tuning_prefers_rules_that_part_good_from_bad(monkeypatch):

@@ -121,7 +121,7 @@ def test_folders_of_results_go_and_what_a_link_points_to_stays(tmp_path):
 
 def test_a_full_disk_is_found_before_computing(tmp_path):
     needed = shutil.disk_usage(tmp_path).total * 2
-    with pytest.raises(UserError, match="GiB free but the run may write"):
+    with pytest.raises(UserError, match=r"[MG]iB free but the run may write \d+\.\d+ [MG]iB"):
         prepare_output(tmp_path / "new", needed, overwrite=False, continuing=False)
     assert not (tmp_path / "new").exists()
 

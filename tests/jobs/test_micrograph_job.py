@@ -95,3 +95,14 @@ def test_a_name_is_said_once():
     for text in ("bad", "a.mrc: bad"):
         with pytest.raises(UserError, match=r"^a\.mrc: bad$"), naming("a.mrc"):
             raise UserError(text)
+
+
+def test_room_is_asked_for_what_is_not_finished(tmp_path, monkeypatch):
+    """A long session that is nearly done goes on where only little room is left."""
+    asked = []
+    monkeypatch.setattr(micrograph_job, "prepare_map_output", lambda out_dir, names, needed_bytes, overwrite: asked.append(needed_bytes))
+    for name in NAMES[:3]:
+        (tmp_path / name).write_text(str(len(name)))
+    for is_continue in (False, True):
+        Lengths(tmp_path).prepare(is_continue, overwrite=True, needed_bytes=7, bytes_each=100)
+    assert asked == [407, 107]
