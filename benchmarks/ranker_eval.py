@@ -103,9 +103,9 @@ def particle_shares(samples: Samples, selected: np.ndarray) -> dict[str, float]:
     """
     particles = particle_numbers(samples)
     true = particles * np.asarray(samples.extra.get("purity", np.full(len(samples), np.nan)), np.float64)
-    n_selected = particles[selected].sum()
-    pure = true[selected].sum() / n_selected if n_selected else math.nan
-    return {"true_before": float(true.sum() / particles.sum()), "true_after": float(pure), "true_kept": float(true[selected].sum() / true.sum())}
+    kept = float(true[selected].sum())
+    pure = kept / float(particles[selected].sum()) if selected.any() else math.nan
+    return {"true_before": float(true.sum() / particles.sum()), "true_after": pure, "true_kept": kept / float(true.sum())}
 
 
 def rank_correlation(samples: Samples, scores: np.ndarray) -> float:
@@ -195,8 +195,8 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
     good = [job for job in jobs if np.isfinite(job["default_false_positive"])]
     before, after, kept = (mean(good, key) for key in ("true_before", "true_after", "true_kept"))
     lines.append(
-        f"- particles, in jobs with good classes: {before:.2f} of all show the protein of their class, {after:.2f} of those selected by default; "
-        f"these are {kept:.2f} of all that do."
+        f"- particles, in jobs with good classes: {before:.2f} of all show the protein of their class, {after:.2f} of those selected by "
+        f"default; these are {kept:.2f} of all that do."
     )
     return lines
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import relion4plugin
-from relion4plugin.cli.together import run_together
 from relion4plugin.errors import UserError
 from relion4plugin.parallel.launched import launched
 
@@ -95,7 +94,11 @@ def _find_command(words: Sequence[str]) -> tuple[str, list[str]]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 user's mistake, 130 interrupted."""
     words = list(sys.argv[1:] if words is None else words)
-    return _run(words) if launched()[0] == 1 else run_together(words, _run)
+    if launched()[0] == 1:
+        return _run(words)
+    from relion4plugin.cli.together import run_together
+
+    return run_together(words, _run)
 
 
 def _run(words: Sequence[str]) -> int:
