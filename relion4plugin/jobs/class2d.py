@@ -1,11 +1,11 @@
 """2D classification as a job: checks, run, engine settings and RELION's command line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relion4plugin.errors import UserError
-from relion4plugin.jobs.class2d_parameters import Class2DParameters
+from relion4plugin.jobs.class2d_parameters import Class2DParameters, n_classes_of
 from relion4plugin.jobs.output_nodes import write_output_nodes
 from relion4plugin.jobs.parameters import check, from_job_options
 from relion4plugin.jobs.refinement_checks import check_offsets, check_particles, check_source, gpu_remarks
@@ -171,7 +171,7 @@ def run(
     if parameters.do_stream:
         return _run_stream(parameters, out_dir, progress, job_star, overwrite)
     particles = read_input(parameters)
-    engine_settings = settings_of(parameters)
+    engine_settings = replace(settings_of(parameters), n_classes=n_classes_of(parameters, len(particles)))
     check_particles(engine_settings, particles)
     outputs = output_files(parameters, out_dir)
     nodes = {outputs.data_star: f"{PARTICLES_NODE}.class2d", outputs.optimiser_star: f"{OPTIMISER_NODE}.class2d"}

@@ -95,6 +95,11 @@ class Class2DParameters:
     grad_ini_subset: int = shared("grad_ini_subset")
     grad_fin_subset: int = shared("grad_fin_subset")
     grad_em_iters: int = shared("grad_em_iters")
+    parts_per_class: int = parameter(
+        0, label="Particles per class", section=STREAM, minimum=0, relion=False, short=("--parts_per_class",),
+        help="Make fewer classes than asked for where each would have fewer particles than this, on average; 0 makes all. A stream keeps "
+        "the number of classes that it began with.",
+    )
     do_stream: bool = parameter(
         False, label="Particles still arrive", section=STREAM, short=("--stream",), relion=False,
         help="Keep the classes and let new particles join: the same job run again takes up what has been added to the input since.",
@@ -111,3 +116,9 @@ class Class2DParameters:
         False, label="No more will come", section=STREAM, relion=False, short=("--stream_last",),
         help="Visit all particles once more at the end. A run that waits does so by itself.",
     )
+
+
+def n_classes_of(parameters: Class2DParameters, n_particles: int) -> int:
+    """Return how many classes are made of so many particles: as many as asked for, unless they would hold too few."""
+    least = parameters.parts_per_class
+    return parameters.nr_classes if least <= 0 else max(1, min(parameters.nr_classes, n_particles // least))

@@ -2,12 +2,13 @@
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.particles import ParticleSet
-from relion4plugin.jobs.class2d_parameters import Class2DParameters
+from relion4plugin.files.star import read_star
+from relion4plugin.jobs.class2d_parameters import Class2DParameters, n_classes_of
 from relion4plugin.jobs.inputs import read_input_particles
 from relion4plugin.progress import Progress
 from relion4plugin.refinement.output import RefinementResult
@@ -73,13 +74,13 @@ def run_stream(parameters: Class2DParameters, settings: RefinementSettings, out_
         if listing.has_changed():
             particles = listing.read()
             if _enough(parameters, particles, out_dir, waits=wait > 0):
-                result = _call(settings, particles, out_dir, progress, last=parameters.stream_last and not wait)
+                result = _call(parameters, settings, particles, out_dir, progress, last=parameters.stream_last and not wait)
             heard = time.monotonic()
         if wait <= 0:
             assert result is not None
             return result
         if time.monotonic() - heard > wait:
-            return _last_call(settings, listing, out_dir, progress, result)
+            return _last_call(parameters, settings, listing, out_dir, progress, result)
         progress.advance(0)
         time.sleep(min(POLL_SECONDS, wait))
 
@@ -95,18 +96,29 @@ def _enough(parameters: Class2DParameters, particles: ParticleSet, out_dir: Path
     return False
 
 
-def _call(settings: RefinementSettings, particles: ParticleSet, out_dir: Path, progress: Progress, *, last: bool) -> RefinementResult:
-    result = classify_stream(settings, particles, out_dir, progress, resume=newest_call(out_dir), last=last)
+def _call(
+    parameters: Class2DParameters, settings: RefinementSettings, particles: ParticleSet, out_dir: Path, progress: Progress, *, last: bool
+) -> RefinementResult:
+    begun = newest_call(out_dir)
+    n_classes = n_classes_of(parameters, len(particles)) if begun is None else _begun_with(begun)
+    result = classify_stream(replace(settings, n_classes=n_classes), particles, out_dir, progress, resume=begun, last=last)
     _tidy(out_dir, settings.n_iterations)
     return result
 
 
+def _begun_with(optimiser: Path) -> int:
+    """Return the number of classes of a stream."""
+    model = optimiser.with_name(optimiser.name.replace("_optimiser.star", "_model.star"))
+    return int(str(read_star(model)["model_general"]["rlnNrClasses"]))
+
+
 def _last_call(
-    settings: RefinementSettings, listing: _Listing, out_dir: Path, progress: Progress, result: RefinementResult | None
-) -> RefinementResult:
+    parameters: Class2DParameters, settings: RefinementSettings, listing: _Listing, out_dir: Path, progress: Progress,
+    result: RefinementResult | None,
+) -> RefinementResult:  # fmt: skip
     if result is None and newest_call(out_dir) is None:
         raise UserError(f"{listing.path}: no particles came, or too few to begin; lower --stream_first, or give a longer --stream_wait")
-    return _call(settings, listing.read(), out_dir, progress, last=True)
+    return _call(parameters, settings, listing.read(), out_dir, progress, last=True)
 
 
 def _tidy(out_dir: Path, n_iterations: int) -> None:

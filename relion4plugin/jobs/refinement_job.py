@@ -60,7 +60,7 @@ def read_input(parameters: Any) -> "ParticleSet":
     if parameters.fn_cont and not (parameters.fn_img and source.is_file()):
         source = _data_star(Path(parameters.fn_cont))
     particles = read_input_particles(source)
-    n_classes = getattr(parameters, "nr_classes", 1)
+    n_classes = 1 if getattr(parameters, "parts_per_class", 0) else getattr(parameters, "nr_classes", 1)
     if n_classes > len(particles):
         raise UserError(f"nr_classes is {n_classes} but {source} has only {len(particles)} particles: lower --K")
     return particles

@@ -69,7 +69,7 @@ def settings_of(parameters: TrainRankerParameters) -> "TrainingSettings":
         hidden=p.hidden,
         seed=p.seed,
         threads=p.nr_threads,
-        augmentation=Augmentation(p.rotate, p.shift, p.gain, p.offset, p.feature_dropout),
+        augmentation=Augmentation(p.rotate, p.shift, p.gain, p.offset, p.feature_dropout, p.zoom),
     )
 
 

@@ -100,6 +100,10 @@ class TrainRankerParameters:
         0.0, label="Samples without features", section=_AUGMENT, minimum=0.0, maximum=0.9, relion=False,
         help="Share of samples whose features are all zero, so that the network also learns from images alone.",
     )
+    zoom: float = parameter(
+        1.0, label="Zoom", section=_AUGMENT, minimum=1.0, maximum=2.0, relion=False,
+        help="Images are enlarged by up to this factor or its inverse, as by another mask.",
+    )
     do_calibrate: bool = parameter(
         False, label="Calibrate to 0.15", section=_OPTIMISATION, relion=False,
         help="Map the scores so that the best common threshold of the validation jobs becomes 0.15.",

@@ -28,6 +28,8 @@ class Augmentation:
         Standard deviation of what is added to the grey values within the particle's disc.
     feature_dropout
         Probability that all features of a sample are zero, so that images count even where features mislead.
+    zoom
+        Largest factor z of the size of the particle in its mask, drawn between 1/z and z; 1 for none. Masks are chosen by people.
     """
 
     rotate: bool = True
@@ -35,6 +37,7 @@ class Augmentation:
     gain: float = 1.0
     offset: float = 0.0
     feature_dropout: float = 0.0
+    zoom: float = 1.0
 
 
 def augment(
@@ -63,8 +66,10 @@ def augment(
     offset = (random.standard_normal(n) * settings.offset).astype(np.float32)
     dropped = random.random(n) < settings.feature_dropout
     moved = torch.from_numpy(images)[:, None]
-    if settings.rotate or settings.shift > 0:
+    if settings.rotate or settings.shift > 0 or settings.zoom != 1:
         moved = moved_images(moved, _random_transforms(n, images.shape[-1], random, settings))
+    if settings.zoom != 1:
+        moved = moved * _disc(images.shape[-1])  # enlarged particles are cut off by their mask
     if settings.gain != 1 or settings.offset > 0:
         factor, added = (torch.from_numpy(values)[:, None, None, None] for values in (gain, offset))
         moved = moved * factor + added * _disc(images.shape[-1])
@@ -77,7 +82,10 @@ def _random_transforms(n: int, size: int, random: np.random.Generator, settings:
     mirror = np.where(random.random(n) < 0.5, -1.0, 1.0) if settings.rotate else np.ones(n)
     shift = random.uniform(-1, 1, (n, 2)) * settings.shift * 2 / size  # the grid runs from -1 to 1
     cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([np.stack([mirror * cos, -mirror * sin, shift[:, 0]], 1), np.stack([sin, cos, shift[:, 1]], 1)], 1)
+    transforms = np.stack([np.stack([mirror * cos, -mirror * sin, shift[:, 0]], 1), np.stack([sin, cos, shift[:, 1]], 1)], 1)
+    if settings.zoom != 1:
+        transforms[:, :, :2] *= np.exp(random.uniform(-1, 1, (n, 1, 1)) * np.log(settings.zoom))
+    return transforms
 
 
 def moved_images(images: torch.Tensor, transforms: np.ndarray) -> torch.Tensor:

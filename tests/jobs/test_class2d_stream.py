@@ -53,6 +53,15 @@ def test_the_same_job_takes_up_what_was_added(growing, tmp_path):
     assert read_star(out / "job.star")["job"]["rlnJobIsContinue"] == 1
 
 
+def test_few_particles_are_put_into_few_classes_and_the_stream_keeps_them(growing, tmp_path):
+    asked = {"nr_classes": 10, "parts_per_class": 20}
+    for n in (80, 240):
+        outputs = class2d.run(parameters(growing(n), **asked), tmp_path / "Class2D", Silent())
+        assert read_star(outputs.model_star)["model_general"]["rlnNrClasses"] == 4
+    offline = class2d.run(parameters(growing(70), do_stream=False, nr_iter_grad=4, **asked), tmp_path / "offline", Silent())
+    assert read_star(offline.model_star)["model_general"]["rlnNrClasses"] == 3
+
+
 def test_files_of_old_calls_and_of_the_way_are_removed(growing, tmp_path):
     out = tmp_path / "Class2D"
     for n in (60, 100, 140, 180, 240):

@@ -38,6 +38,17 @@ def test_shift_is_bounded():
     assert np.abs(centre).max() <= 3.001 and centre.std(axis=0).min() > 1
 
 
+def test_zoom_changes_the_size_and_cuts_at_the_mask():
+    y, x = np.mgrid[-31.5:32, -31.5:32]
+    blob = np.exp(-(x * x + y * y) / 200).astype(np.float32)
+    zoomed, _ = augment(
+        np.repeat(blob[None], 200, 0), np.zeros((200, 24), np.float32), np.random.default_rng(5), Augmentation(rotate=False, zoom=1.5)
+    )
+    size = np.sqrt(zoomed[:, 0].numpy().sum((1, 2)) / blob.sum())
+    assert 0.66 < size.min() < 0.72 and 1.2 < size.max() < 1.5
+    assert float(zoomed[:, 0, 0, 32].abs().max()) == 0.0
+
+
 def test_features_follow_the_grey_values():
     raw = np.random.default_rng(4).uniform(0.1, 3, (5, 24))
     gain, offset = np.array([2, 1, 0.5, 1.2, 1]), np.array([0, 0.3, 0, 0.1, 0])

@@ -99,7 +99,7 @@ def test_without_prep(project):
 
 def test_schemes_that_exist(project):
     write_plan(project, plan(project))
-    with pytest.raises(UserError, match=r"prep/scheme\.star exists; --update"):
+    with pytest.raises(UserError, match=r"prep/scheme\.star exists: --update"):
         plan(project)
     scheme = read_template(project.scheme_directory("proc"))
     write_template(scheme.with_scheme(scheme.scheme.with_float("prev_nr_mics", 9)), project.scheme_directory("proc"))

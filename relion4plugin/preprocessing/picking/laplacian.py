@@ -10,14 +10,15 @@ from relion4plugin.preprocessing.picking.contamination import contaminated
 from relion4plugin.preprocessing.picking.micrograph import ScaledMicrograph, centre_and_spread, check_pixels, scaled, without_outliers
 from relion4plugin.preprocessing.picking.peaks import local_maxima, refined, without_neighbours
 from relion4plugin.preprocessing.picking.picks import Picks, make_picks
-from relion4plugin.preprocessing.picking.scale_space import diameters_between, response_noise, responses, smooth
+from relion4plugin.preprocessing.picking.scale_space import diameters_between, kink, response_noise, responses, smooth
 from relion4plugin.preprocessing.picking.threshold import threshold, too_strong
 
 _PX_PER_DIAMETER = 6.0  # the smallest particle has at least so many px
 _NEIGHBOURHOOD = 2.0  # standard deviation over which grey values are made even, in diameters of the largest particle
 _LEAST_SPREAD = 0.5  # of the median spread: empty areas are not blown up
 _LEAST_NOISE = 0.1  # of the spread of the response; a denoised micrograph has less
-_SYMMETRIC = 0.03  # skewness of the response below which it is noise, whatever its spectrum
+_SYMMETRIC = 0.03  # skewness of the response below which it may be noise
+_KINK = 0.35  # of the response over size (see `kink`), below which it then is, whatever its spectrum
 _STRONGEST = 3.0  # times the median score
 _UNLIMITED = 999.0
 
@@ -132,15 +133,17 @@ def _evened(flat: np.ndarray, diameter: float) -> np.ndarray:
 def _noise(even: np.ndarray, diameter: float) -> tuple[float, bool]:
     """Return the standard deviation of the response to noise, and whether it could be measured.
 
-    Noise answers alike in dark and bright, particles more in dark: without an excess of dark the response is all noise. Any other one
-    holds particles, and its noise is measured where they have no power.
+    Noise answers alike in dark and bright, and to all diameters as a power law has it. Particles answer more in dark, unless they
+    are crowded, and break the power law at their size. A response with neither is all noise; any other holds particles, and its noise
+    is measured where they have no power.
     """
     response = responses(even, np.array([diameter]))[0]
     middle, spread = centre_and_spread(response)
     if spread <= 0:
         return 1.0, False
     centred = np.clip((response - middle) / spread, -6.0, 6.0)
-    if float(np.mean(centred**3)) < _SYMMETRIC * float(np.mean(centred**2)) ** 1.5:
+    symmetric = float(np.mean(centred**3)) < _SYMMETRIC * float(np.mean(centred**2)) ** 1.5
+    if symmetric and kink(even, diameter) < _KINK:
         return spread, True
     white = response_noise(even, diameter)
     return max(white, _LEAST_NOISE * spread), white >= _LEAST_NOISE * spread

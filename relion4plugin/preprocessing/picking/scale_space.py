@@ -7,8 +7,11 @@ deviation d / sqrt(8); responses are scaled so that a dark disc of contrast 1 gi
 import numpy as np
 import scipy.fft
 
+from relion4plugin.preprocessing.picking.micrograph import centre_and_spread
+
 _PER_DIAMETER = 1.0 / np.sqrt(8.0)
 _DISC = np.e / 2.0  # one over the response of the plain scale-normalised filter to a disc of contrast 1
+_OCTAVES_BELOW, _OCTAVES_ABOVE, _STEP, _RISE = 2.0, 0.75, 0.25, 3  # sizes, in octaves, and steps between slopes that are compared
 _NOISE_BAND = (0.35, 0.5)  # cycles per px; the filters pass next to nothing of particles there
 
 
@@ -67,6 +70,18 @@ def responses(image: np.ndarray, diameters: np.ndarray) -> np.ndarray:
     for plane, diameter in zip(found, diameters, strict=True):
         plane[:] = scipy.fft.irfft2(transform * _filter(k2, diameter), s=padded.shape)[inside]
     return found
+
+
+def kink(image: np.ndarray, diameter: float) -> float:
+    """Return by how much the slope of the response's spread over the diameter, both in logarithms, rises near a diameter (px).
+
+    The largest rise from one diameter to another 1.68 times as large, between a quarter of the diameter and 1.7 times it: about 0 for noise
+    with the spectrum of a power law, up to 0.35 for white noise, 0.4 and more where particles of that size are.
+    """
+    scales = 2.0 ** np.arange(-_OCTAVES_BELOW, _OCTAVES_ABOVE + _STEP / 2, _STEP)
+    spreads = np.array([centre_and_spread(response)[1] for response in responses(image, diameter * scales)])
+    slopes = np.diff(np.log(np.maximum(spreads, np.finfo(np.float32).tiny))) / (_STEP * np.log(2.0))
+    return float((slopes[_RISE:] - slopes[:-_RISE]).max())
 
 
 def response_noise(image: np.ndarray, diameter: float) -> float:

@@ -113,6 +113,19 @@ def test_real_micrographs_are_picked_as_by_hand(shared_data):
     assert found.recall > 0.7
 
 
+@pytest.mark.parametrize("diameters", [(100.0, 120.0), (108.3, 130.0)])
+def test_crowded_particles_are_not_taken_for_noise(shared_data, diameters):
+    """In some of these micrographs dark and bright are alike once their contaminants are filled in."""
+    from relion4plugin.files.mrc import read_mrc
+    from relion4plugin.preprocessing.picking.picks import read_picks
+
+    folder = shared_data / "micrographs" / "apoferritin_empiar10146"
+    for path in sorted(folder.glob("*.mrc")):
+        truth = read_picks(path.with_name(f"{path.stem}_manualpick.star"))
+        found = agreement(pick_blobs(read_mrc(path)[0][0], 1.5, BlobSettings(*diameters)).picks.centres, truth.centres, 60.0 / 1.5)
+        assert found.precision > 0.85 and found.recall > 0.5, path.name
+
+
 def test_the_contaminant_of_a_real_micrograph_is_avoided(shared_data):
     from relion4plugin.files.mrc import read_mrc
 

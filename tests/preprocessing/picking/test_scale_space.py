@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import scipy.fft
 
-from relion4plugin.preprocessing.picking.scale_space import diameters_between, response_noise, responses, smooth
+from relion4plugin.preprocessing.picking.scale_space import diameters_between, kink, response_noise, responses, smooth
+from tests.preprocessing.picking.fields import scattered
 
 
 def disc(shape, centre, diameter, contrast=1.0):
@@ -50,3 +52,23 @@ def test_diameters_are_dense_and_have_both_ends():
     assert (found[0], found[-1]) == (100.0, pytest.approx(180.0))
     assert (found[1:] / found[:-1]).max() <= 1.12 + 1e-9
     assert diameters_between(50.0, 50.0).tolist() == [50.0]
+
+
+def spectrum_noise(rng, power: float) -> np.ndarray:
+    """Noise whose power falls with the frequency to that power."""
+    ky, kx = scipy.fft.fftfreq(400)[:, None], scipy.fft.rfftfreq(400)[None]
+    k = np.maximum(np.hypot(ky, kx), 1 / 400)
+    return scipy.fft.irfft2(scipy.fft.rfft2(rng.standard_normal((400, 400))) * k ** (-0.5 * power), s=(400, 400)).astype(np.float32)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_noise_of_any_power_law_has_no_kink(rng, power):
+    assert kink(spectrum_noise(rng, power), 30.0) < 0.36
+
+
+@pytest.mark.parametrize("count", [10, 40, 60])
+def test_particles_have_a_kink_at_their_size_however_crowded(rng, count):
+    image = 0.5 * spectrum_noise(rng, 0.0)
+    for x, y in scattered(rng, count, image.shape, 33.0, 16.0):
+        image += disc(image.shape, (y, x), 30.0)
+    assert kink(image - image.mean(), 30.0) > 0.4
