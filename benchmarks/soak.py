@@ -83,7 +83,7 @@ def tables(figures: dict[str, Any]) -> str:
         ("Movies", complete["movies"]),
         ("Kills", sum(session["killed"].values())),
         ("Runners started again", restarts),
-        ("Time, and undisturbed (min)", f"{session['seconds'] / 60:.1f}, {figures['undisturbed']['seconds'] / 60:.1f}"),
+        ("Time (min)", f"{session['seconds'] / 60:.1f}"),
         *((name[0].upper() + name[1:], count) for name, count in complete.items() if name != "movies"),
         *((f"Movies with other {name}", count) for name, count in different.items()),
         ("Share of particles selected, and undisturbed", ", ".join(f"{share:.2f}" for share in judged["selected_share"])),
