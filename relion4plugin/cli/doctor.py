@@ -57,6 +57,18 @@ def _packages() -> list[Finding]:
     return findings
 
 
+def _extras() -> list[Finding]:
+    """Packages that only some jobs need."""
+    needs = {"torch": ("ranker", "selection of 2D classes by score, also in proc"), "mpi4py": ("mpi", "several processes by mpirun")}
+    findings = []
+    for name, (extra, what) in needs.items():
+        try:
+            findings.append(Finding(name, GOOD, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding(name, ABSENT, f"not installed; needed for {what} (pip install 'scipion-em-relion4plugin[{extra}]')"))
+    return findings
+
+
 def _gpu() -> Finding:
     if importlib.util.find_spec("cupy") is None:
         return Finding("gpu", ABSENT, "cupy is not installed: runs on the processor (pip install 'cupy-cuda12x<14' for NVIDIA cards)")
@@ -132,6 +144,7 @@ def examine(directory: Path, presets: Sequence[Path] = ()) -> list[Finding]:
         Finding("relion4plugin", GOOD, f"{relion4plugin.__version__} in {Path(relion4plugin.__file__).parent}"),
         Finding("python", GOOD, f"{platform.python_version()} at {sys.executable}, {os.cpu_count()} cores"),
         *_packages(),
+        *_extras(),
         _gpu(),
         *_scipion(),
         _relion(),

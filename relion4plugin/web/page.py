@@ -83,7 +83,7 @@ table{border-collapse:collapse;width:100%;font-size:.82rem;font-variant-numeric:
 th,td{text-align:right;padding:.25rem .6rem;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
 td.text,th.text{text-align:left;white-space:normal;overflow-wrap:anywhere}
-th{color:var(--soft);font-weight:600}
+th{color:var(--soft);font-weight:600;white-space:normal}
 footer{margin-top:2.2rem;color:var(--soft);font-size:.8rem}
 @media(max-width:760px){.volume{grid-template-columns:1fr}.plain .views{grid-template-columns:repeat(3,1fr)}}
 @media(max-width:560px){.chart.wide text{font-size:18px}.gallery{grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:8px}

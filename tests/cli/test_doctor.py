@@ -1,3 +1,4 @@
+import importlib.metadata
 import importlib.util
 import json
 import shutil
@@ -18,6 +19,18 @@ def test_without_optional_parts_nothing_is_wrong(monkeypatch, capsys, tmp_path):
     findings = {f["name"]: f["state"] for f in json.loads(capsys.readouterr().out)["findings"]}
     assert findings["gpu"] == findings["scipion"] == findings["relion"] == "absent"
     assert findings["numpy"] == findings["directory"] == "ok"
+
+
+def test_what_only_some_jobs_need_is_named(monkeypatch):
+    def version(name):
+        if name == "torch":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    torch, mpi = doctor._extras()
+    assert (torch.state, mpi.state, mpi.text) == (doctor.ABSENT, doctor.GOOD, "1.2")
+    assert "[ranker]" in torch.text and "selection of 2D classes" in torch.text
 
 
 def test_a_missing_directory_is_an_error(tmp_path):
