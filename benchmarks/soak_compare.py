@@ -45,8 +45,14 @@ def read_left(root: Path) -> Left:
         picks=pd.concat([_picks(root, row) for row in files.to_dict("records")], ignore_index=True),
         particles=rows("Extract/job*/particles.star", "particles"),
         classified=rows("Class2D/job*/run_it*_data.star", "particles"),
-        n_selected=len(rows("Select/job*/particles.star", "particles")),
+        n_selected=_n_selected(root),
     )
+
+
+def _n_selected(root: Path) -> int:
+    """Particles of the last selection of classes; a table without rows is none."""
+    newest = max(root.glob("Select/job*/particles.star"), key=lambda path: path.parent.name)
+    return len(read_star(newest).get("particles", ()))
 
 
 def _frame(block: Block) -> pd.DataFrame:

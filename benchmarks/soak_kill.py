@@ -53,7 +53,8 @@ def kind_of(words: list[str]) -> str:
 class Killer:
     """Kills `n_kills` processes: most while micrographs are made, at random shares of that work, the others after it.
 
-    A kind of process is drawn first, so that jobs of many kinds die, not only those that run longest. Each kill is a line of `log`.
+    Of the processes that are there, one of the kind that was killed least dies, so that all kinds have their turn and not only those that
+    run longest. Each kill is a line of `log`.
     """
 
     def __init__(self, root: Path, n_movies: int, n_kills: int, chance: random.Random, log: Path) -> None:
@@ -80,14 +81,13 @@ class Killer:
         found = processes_of(self.root)
         if not found:
             return False
-        kind = self.chance.choice(sorted({victim.kind for victim in found}))
-        victim = self.chance.choice([one for one in found if one.kind == kind])
+        victim = min(found, key=lambda one: (self.killed[one.kind], self.chance.random()))
         try:
             os.kill(victim.pid, signal.SIGKILL)
         except ProcessLookupError:
             return False
-        self.killed[kind] += 1
+        self.killed[victim.kind] += 1
         with self.log.open("a") as stream:
-            entry = {"seconds": round(time.monotonic() - self.begin, 2), "share": round(share, 4), "pid": victim.pid, "kind": kind}
+            entry = {"seconds": round(time.monotonic() - self.begin, 2), "share": round(share, 4), "pid": victim.pid, "kind": victim.kind}
             stream.write(json.dumps(entry) + "\n")
         return True

@@ -91,7 +91,7 @@ def test_disk_full_while_writing_a_stack(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(UserError, match="file too large; free space"):
+        with pytest.raises(UserError, match="file too large; expected a writable folder with free space"):
             write_stack(tmp_path / "a.mrcs", np.zeros((100, 32, 32)), 1.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
