@@ -107,3 +107,13 @@ def test_the_job_of_a_scheme_goes_on_in_its_directory(growing, tmp_path):
     assert newest is not None
     assert len(read_particles(newest.with_name(newest.name.replace("_optimiser", "_data")))) == 200
     assert newest.as_posix() in read_output_nodes(out)
+
+
+def test_a_job_that_was_killed_before_its_first_iteration_begins_again(growing, tmp_path):
+    out = tmp_path / "Class2D" / "job007"
+    out.mkdir(parents=True)
+    options = to_job_options(parameters(growing(80))) | {"do_stream": "Yes", "stream_first": "60"}
+    write_job_star(out / "job.star", JobStar("relion.class2d", is_continue=True, options=options))
+    (out / "run_iterations.jsonl").write_text('{"iteration": 1}\n')
+    run_job(out, load_job(out), True, Silent())
+    assert newest_call(out) is not None

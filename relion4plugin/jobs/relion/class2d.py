@@ -119,10 +119,13 @@ def _outputs(o: OptionText, place: str, is_continue: bool) -> Mapping[str, str]:
 def _stream(execution: Execution) -> tuple[str, ...]:
     """Take up a stream of particles: what is in the directory goes on."""
     from relion4plugin.jobs import class2d
+    from relion4plugin.jobs.class2d_stream import newest_call
 
     parameters = class2d.from_options(execution.options, str(execution.out_dir / "job.star"))
     remarks = (*process_remarks(execution.options), *class2d.validate(parameters))
-    class2d.run(parameters, execution.out_dir, execution.progress, job_star=False)
+    # An execution that was killed before it had written an iteration leaves nothing to go on from.
+    begins_again = execution.is_continue and newest_call(execution.out_dir) is None
+    class2d.run(parameters, execution.out_dir, execution.progress, job_star=False, overwrite=begins_again)
     return remarks
 
 

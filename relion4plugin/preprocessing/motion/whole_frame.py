@@ -34,7 +34,8 @@ def align_frames(transforms: list[Any], grid: Frequencies, reach: float) -> np.n
         )
         shifts = shifts + steps
         shifts -= shifts.mean(axis=0)
-        if np.sqrt(np.mean(np.sum((steps - steps.mean(axis=0)) ** 2, axis=1))) < _STILL:
+        # The first round sees small pixels only: frames that lie within one of each other stand still in it all the same.
+        if round_ > 0 and np.sqrt(np.mean(np.sum((steps - steps.mean(axis=0)) ** 2, axis=1))) < _STILL:
             break
     return shifts - shifts[0]
 
