@@ -201,6 +201,9 @@ class SchemeOutputs:
         items.close()
 
     def _put(self, name: str, items: Any) -> None:
+        output = getattr(self.protocol, name, None)
+        if output is not None:
+            output.close()  # the host keeps the object and gives it the new set's file: it must not go on with the old one
         self.protocol._updateOutputSet(name, items, Set.STREAM_OPEN)
 
 
