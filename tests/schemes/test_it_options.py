@@ -71,6 +71,7 @@ def test_every_option_of_the_tables_is_declared():
 def test_gpus_of_processes_and_threads(monkeypatch):
     found = values.key_values(options(gpus="0, 1", picker="topaz", threads=8))
     assert found["proc__class2d__gpu_ids"] == "0,1" and found["proc__refine3d__gpu_ids"] == "0:1"
+    assert found["prep__ctffind__nr_mpi"] == found["prep__motioncorr__nr_threads"]
     assert (found["proc__autopick__gpu_ids"], found["proc__autopick__nr_mpi"], found["proc__has_gpu"]) == ("0", "1", "Yes")
     assert found["proc__class2d__nr_threads"] == "8"
     monkeypatch.setattr(values.os, "sched_getaffinity", lambda pid: {0, 3, 5})

@@ -95,7 +95,7 @@ def _picking_values(options: ItOptions) -> dict[str, str]:
 
 def _machine_values(options: ItOptions) -> dict[str, str]:
     threads = str(options.threads or len(os.sched_getaffinity(0)))
-    values = {f"{job}__nr_threads": threads for job in _THREADED}
+    values = {f"{job}__nr_threads": threads for job in _THREADED} | {"prep__ctffind__nr_mpi": threads}
     gpus = options.gpus.replace(" ", "")
     values["proc__has_gpu"] = format_value(bool(gpus))
     if not gpus:
