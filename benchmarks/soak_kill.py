@@ -11,7 +11,7 @@ from pathlib import Path
 
 _LATE_SHARE = 0.2  # of the kills come when all micrographs are picked
 _LATE_GAP = (1.0, 8.0)  # seconds between those
-_DELAY = (0.0, 20.0)  # seconds behind a share of the work: shares grow only while CTFs are estimated or particles picked
+DELAY = 20.0  # at most, seconds behind a share of the work: shares grow only while CTFs are estimated or particles picked
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,19 @@ class Killer:
     run longest. Each kill is a line of `log`.
     """
 
-    def __init__(self, root: Path, n_movies: int, n_kills: int, chance: random.Random, log: Path) -> None:
+    def __init__(self, root: Path, n_movies: int, n_kills: int, chance: random.Random, log: Path, delay: float = DELAY) -> None:
         n_late = round(_LATE_SHARE * n_kills)
         self.due = sorted(chance.random() for _ in range(n_kills - n_late))
         self.root, self.n_movies, self.n_late, self.chance, self.log = root, n_movies, n_late, chance, log
         self.begin, self.next_late, self.delayed = time.monotonic(), 0.0, 0.0
+        self.delay = delay
         self.killed: Counter[str] = Counter()
 
     def look(self, n_ctfs: int, n_picked: int) -> int:
         """Kill if it is time to; returns the number of kills so far."""
         share = (n_ctfs + n_picked) / (2 * self.n_movies)
         if self.due and share > self.due[0]:
-            self.delayed = self.delayed or time.monotonic() + self.chance.uniform(*_DELAY)
+            self.delayed = self.delayed or time.monotonic() + self.chance.uniform(0.0, self.delay)
             if time.monotonic() > self.delayed and self._kill(share):
                 self.due.pop(0)
                 self.delayed = 0.0

@@ -32,7 +32,7 @@ def test_nothing_is_lost_doubled_or_changed(session, tmp_path):
     originals, gain = simulate_originals(tmp_path / "originals", N_ORIGINALS, Silent())
     session.start(gain)
     feeder, chance = Feeder(session, originals), random.Random(4)
-    killer = Killer(session.project.root, N_MOVIES, N_KILLS, chance, tmp_path / "kills.jsonl")
+    killer = Killer(session.project.root, N_MOVIES, N_KILLS, chance, tmp_path / "kills.jsonl", delay=1.0)
     feeder.start()
     watched = watch(session, feeder, killer.look, chance)
     # A fast machine has done everything before all kills are due.
