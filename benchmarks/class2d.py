@@ -14,6 +14,7 @@ from typing import Any
 from evaluation import evaluate
 from measure import REPOSITORY, Cost, markdown_table, replace_section, write_json
 from runs import Stack, Task, make_stack, relion_program, run_em, run_relion_em, run_vdam
+from shared_options import add_docs, add_shared, add_structures, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.simulation.spec import SimulationSpec
@@ -33,22 +34,12 @@ COLUMNS = (
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and class2d.json")
-    parser.add_argument("--n", type=int, default=5000, help="particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
-    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation and of the runs (%(default)s)")
-    parser.add_argument("--snr", type=float, default=0.3, help="signal variance over noise variance (%(default)s)")
-    parser.add_argument("--junk", type=float, default=0.0, help="share of junk images (%(default)s)")
-    parser.add_argument("--tau2_fudge", type=float, default=2.0, help="regularisation T (%(default)s)")
-    parser.add_argument("--structures", nargs="+", default=["pseudo"], help="pseudo, PDB/mmCIF files or maps (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each program (%(default)s)")
-    parser.add_argument("--em-iterations", type=int, default=25, help="EM iterations (%(default)s)")
-    parser.add_argument("--mini-batches", type=int, default=200, help="VDAM mini-batches (%(default)s)")
+    parser = benchmark_parser(__doc__, "folder for stacks, runs and class2d.json")
+    add_shared(parser, n=5000, box=64, pixel=4.0, k=25, seed=1, snr=0.3, junk=0.0, tau2_fudge=2.0, threads=2)
+    add_shared(parser, em_iterations=25, mini_batches=200)
+    add_structures(parser)
     parser.add_argument("--skip", nargs="*", default=[], choices=("vdam", "em", "relion"), help="runs to leave out")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_docs(parser)
     return parser.parse_args(words)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from cost_points import read_points
 from measure import REPOSITORY, markdown_table, replace_section
 from scipy.optimize import nnls
+from shared_options import add_docs, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import read_iterations
@@ -49,10 +50,9 @@ class Run:
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder with cost_points.jsonl")
+    parser = benchmark_parser(__doc__, "folder with cost_points.jsonl")
     parser.add_argument("--refinements", type=Path, nargs="*", default=[], help="folders of finished auto-refinements")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/cost.md")
+    add_docs(parser, "cost.md")
     return parser.parse_args(words)
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 from evaluation import Truth
 from measure import machine, plain
 from runs import Stack, Task, make_stack, run_em, run_vdam
+from shared_options import benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import read_iterations
@@ -61,8 +62,7 @@ class Point:
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder for stacks, runs and {LOG}")
+    parser = benchmark_parser(__doc__, f"folder for stacks, runs and {LOG}")
     parser.add_argument("--points", nargs="+", required=True, help="points, each with commas; others have n=5000,box=64,k=25,run=vdam")
     parser.add_argument("--stack", type=Path, help="folder of a simulated stack, with particles.star")
     parser.add_argument("--diameter", type=float, default=190.0, help="mask diameter for --stack, A (%(default)s)")

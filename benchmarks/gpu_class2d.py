@@ -12,11 +12,11 @@ import argparse
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from device_stack import StackDefinition, write_device_stack
 from measure import REPOSITORY, markdown_table, replace_section, write_json
+from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.arrays import device_namespace
 from relion4plugin.errors import UserError
@@ -32,18 +32,10 @@ HEADER = ["Device", "Particles", "K", "Wall (s)", "Million particles/h", "Millio
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stack, run and gpu_class2d.json")
-    parser.add_argument("--n", type=int, default=500000, help="particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=100, help="box in px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=3.0, help="pixel size in A (%(default)s)")
-    parser.add_argument("--k", type=int, default=100, help="classes (%(default)s)")
-    parser.add_argument("--iter", type=int, default=200, help="mini-batches (%(default)s)")
-    parser.add_argument("--gpu", type=int, default=0, help="device (%(default)s)")
-    parser.add_argument("--memory", type=float, default=16.0, help="GiB of working arrays (%(default)s)")
-    parser.add_argument("--threads", type=int, default=8, help="host threads (%(default)s)")
+    parser = benchmark_parser(__doc__, "folder for stack, run and gpu_class2d.json")
+    add_shared(parser, n=500000, box=100, pixel=3.0, k=100, iter=200, gpu=0, memory=16.0, threads=8)
     parser.add_argument("--cpu", action="store_true", help="run on numpy instead, to try the script out")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_docs(parser)
     return parser.parse_args(words)
 
 

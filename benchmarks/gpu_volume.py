@@ -12,12 +12,12 @@ import argparse
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from device_stack import StackDefinition, write_device_stack
 from gpu_class2d import matmul_rate
 from measure import REPOSITORY, markdown_table, replace_section, write_json
+from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.arrays import device_namespace
 from relion4plugin.errors import UserError
@@ -34,19 +34,12 @@ HEADER = ["Device", "Particles", "Box (px)", "K", "Wall (s)", "Thousand visits/h
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stack, runs and gpu_volume.json")
-    parser.add_argument("--n", type=int, default=10000, help="particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=128, help="box in px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=2.5, help="pixel size in A (%(default)s)")
+    parser = benchmark_parser(__doc__, "folder for stack, runs and gpu_volume.json")
+    add_shared(parser, n=10000, box=128, pixel=2.5, iter=200, gpu=0, memory=16.0, threads=8)
     parser.add_argument("--k", type=int, nargs="+", default=[1, 4], help="classes of each run (1 4)")
-    parser.add_argument("--iter", type=int, default=200, help="mini-batches (%(default)s)")
     parser.add_argument("--padding", type=int, default=1, help="padding factor of the maps (%(default)s)")
-    parser.add_argument("--gpu", type=int, default=0, help="device (%(default)s)")
-    parser.add_argument("--memory", type=float, default=16.0, help="GiB of working arrays (%(default)s)")
-    parser.add_argument("--threads", type=int, default=8, help="host threads (%(default)s)")
     parser.add_argument("--cpu", action="store_true", help="run the CPU kernels instead, for comparison or to try the script out")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_docs(parser)
     return parser.parse_args(words)
 
 

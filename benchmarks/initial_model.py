@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from measure import REPOSITORY, markdown_table, plain, replace_section, write_json
 from runs3d import run_ours, summary_of
+from shared_options import add_docs, add_shared, benchmark_parser
 from stacks3d import DEFINITIONS, Stack3D, add_stack_options, chosen_stacks
 from volume_metrics import KnownStructure, compare_map, map_figures, pose_figures
 
@@ -33,20 +34,18 @@ HEADER = (
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and results")
+    parser = benchmark_parser(__doc__, "folder for stacks, runs and results")
     add_stack_options(parser, DEFAULT)
     parser.add_argument("--seeds", type=int, default=10, help="seeds of the runs, counted from --first-seed (%(default)s)")
     parser.add_argument("--first-seed", type=int, default=1, help="the first of them (%(default)s)")
-    parser.add_argument("--iter", type=int, default=200, help="mini-batches (%(default)s)")
+    add_shared(parser, iter=200, threads=1)
     parser.add_argument("--restarts", type=int, default=1, help="starts of one run, of which it keeps the best (%(default)s)")
     parser.add_argument("--no-symmetry", action="store_true", help="do not tell the runs the point group")
     parser.add_argument("--options", default="", help="further options of `relion4plugin initialmodel`, in one string")
     parser.add_argument("--label", default="initial_model", help="name of this set of options in the files (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of a run (%(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (%(default)s)")
     parser.add_argument("--markdown", action="store_true", help="only print the table of the finished runs")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_docs(parser)
     return parser.parse_args(words)
 
 

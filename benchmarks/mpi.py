@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from measure import REPOSITORY, class2d_command, markdown_table, replace_section, run_measured, write_json
 from runs import Stack, Task, log_of, make_stack, our_options
+from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import read_mrc
@@ -34,15 +35,10 @@ COLUMNS = (
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stack, runs and mpi.json")
-    parser.add_argument("--n", type=int, default=8000, help="particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
-    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
+    parser = benchmark_parser(__doc__, "folder for stack, runs and mpi.json")
+    add_shared(parser, n=8000, box=64, k=25, mini_batches=100, em_iterations=0)
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2], help="numbers of processes (%(default)s)")
-    parser.add_argument("--mini-batches", type=int, default=100, help="of VDAM, 0 for none (%(default)s)")
-    parser.add_argument("--em-iterations", type=int, default=0, help="of EM, 0 for none (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/parallel.md")
+    add_docs(parser, "parallel.md")
     return parser.parse_args(words)
 
 

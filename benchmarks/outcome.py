@@ -16,6 +16,7 @@ from typing import Any
 
 from measure import run_measured
 from outcome_table import finish, job_folders, job_minutes, keep_record, map_figures, picked, read_records
+from shared_options import add_docs, add_sets, add_shared, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.progress import Silent
@@ -50,15 +51,13 @@ SETS = {
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "folder for sessions, projects and outcome.jsonl")
     parser.add_argument("--models", type=Path, required=True, help="folder of the structures")
-    parser.add_argument("--out", type=Path, required=True, help="folder for sessions, projects and outcome.jsonl")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS, help="data sets (all)")
+    add_sets(parser, SETS)
     parser.add_argument("--movies", type=int, default=40, help="of each set (%(default)s)")
     parser.add_argument("--edge", type=int, default=1536, help="of the frames, px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=1.5, help="pixel size in A (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of each job (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_shared(parser, pixel=1.5, threads=2)
+    add_docs(parser)
     return parser.parse_args(words)
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 from class_picture import write_class_picture
 from measure import REPOSITORY, run_measured
 from outcome_table import UNKNOWN
+from shared_options import add_docs, add_sets, add_shared, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.star import read_star
@@ -35,14 +36,13 @@ PICTURE = REPOSITORY / "docs" / "images" / "outcome_apoferritin.png"
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "folder for projects and outcome.jsonl")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--out", type=Path, required=True, help="folder for projects and outcome.jsonl")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS, help="data sets (all)")
+    add_sets(parser, SETS)
     parser.add_argument("--min_parts_2d", type=int, default=300, help="particles from which on 2D begins (%(default)s)")
     parser.add_argument("--min_parts_3d", type=int, default=500, help="selected particles from which on a map is made (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of each job (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put table and picture into docs/")
+    add_shared(parser, threads=2)
+    add_docs(parser, "", what="table and picture")
     return parser.parse_args(words)
 
 

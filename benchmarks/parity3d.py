@@ -17,6 +17,7 @@ from evaluation import matching_rows, particle_table
 from measure import REPOSITORY, Cost, markdown_table, plain, replace_section, run_measured, write_json
 from runs import log_of, relion_program
 from runs3d import Refinement3D, run_ours
+from shared_options import add_docs, add_shared, benchmark_parser
 from stacks3d import Stack3D, add_stack_options, chosen_stacks
 from volume_metrics import matrices, pose_errors
 
@@ -43,16 +44,15 @@ MAP_HEADER = (
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and parity3d.json")
+    parser = benchmark_parser(__doc__, "folder for stacks, runs and parity3d.json")
     add_stack_options(parser, ["gsec_c1"])
     parser.set_defaults(n=500, snr=0.1)
     parser.add_argument("--n-reconstruct", type=int, default=4000, help="particles of the stack that is reconstructed (%(default)s)")
     parser.add_argument("--orders", nargs="+", type=int, default=[2], help="HEALPix orders of the coarse grid: 3 is 7.5 degrees (2)")
     parser.add_argument("--shell", type=int, default=11, help="shell of the filter of the start map (%(default)s)")
     parser.add_argument("--pad", type=int, default=2, choices=(1, 2), help="padding of the references (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each program (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_shared(parser, threads=1)
+    add_docs(parser)
     return parser.parse_args(words)
 
 

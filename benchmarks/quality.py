@@ -14,6 +14,7 @@ from typing import Any
 from class2d import compare, runners
 from measure import REPOSITORY, markdown_table, replace_section, write_json
 from runs import EM_ITERATIONS, VDAM_MINI_BATCHES, Task, make_stack
+from shared_options import add_docs, add_shared, add_structures, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.simulation.spec import SimulationSpec
@@ -24,22 +25,13 @@ HEADER = ["Structure", "Seed", "Run", "True in majority", "Effective classes", "
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and quality.json")
-    parser.add_argument("--structures", nargs="+", default=["pseudo"], help="pseudo, PDB/mmCIF files or maps (%(default)s)")
+    parser = benchmark_parser(__doc__, "folder for stacks, runs and quality.json")
+    add_structures(parser)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of simulation and runs (%(default)s)")
-    parser.add_argument("--n", type=int, default=3000, help="particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
-    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
-    parser.add_argument("--snr", type=float, default=0.3, help="signal variance over noise variance (%(default)s)")
-    parser.add_argument("--junk", type=float, default=0.2, help="share of junk images (%(default)s)")
-    parser.add_argument("--tau2_fudge", type=float, default=2.0, help="regularisation T (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each program (%(default)s)")
-    parser.add_argument("--em-iterations", type=int, default=EM_ITERATIONS, help="EM iterations (%(default)s)")
-    parser.add_argument("--mini-batches", type=int, default=VDAM_MINI_BATCHES, help="VDAM mini-batches (%(default)s)")
+    add_shared(parser, n=3000, box=64, pixel=4.0, k=25, snr=0.3, junk=0.2, tau2_fudge=2.0, threads=2)
+    add_shared(parser, em_iterations=EM_ITERATIONS, mini_batches=VDAM_MINI_BATCHES)
     parser.add_argument("--skip", nargs="*", default=["em"], choices=("vdam", "em", "relion"), help="runs to leave out (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_docs(parser)
     return parser.parse_args(words)
 
 

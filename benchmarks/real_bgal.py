@@ -17,6 +17,7 @@ from evaluation import largest
 from gallery import write_gallery
 from measure import REPOSITORY, class2d_command, markdown_table, replace_section, run_measured, write_json
 from runs import SEARCH, log_of
+from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.model_star import Class2DResults, read_class2d_results
@@ -27,15 +28,12 @@ PICTURE = Path("docs") / "images" / "bgal_class2d.png"
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "folder for the run, real_bgal.json and gallery.png")
     parser.add_argument("--particles", type=Path, required=True, help="particles.star")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the run, real_bgal.json and gallery.png")
     parser.add_argument("--compare", type=Path, help="folder of another 2D classification of the same particles")
     parser.add_argument("--compare-name", default="RELION 4.0 VDAM", help="its title in the gallery (%(default)s)")
-    parser.add_argument("--iter", type=int, default=200, help="mini-batches (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="random seed (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put table and picture into docs/")
+    add_shared(parser, iter=200, threads=2, seed=1)
+    add_docs(parser, "", what="table and picture")
     return parser.parse_args(words)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from measure import REPOSITORY, markdown_table, replace_section, write_json
 from runs import Task, make_stack, run_em, run_vdam
+from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import read_iterations
@@ -23,15 +24,10 @@ HEADER = ["Particles", "Run", "Visits", "CPU (s)", "CPU per 1000 visits (s)", "W
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and scaling.json")
+    parser = benchmark_parser(__doc__, "folder for stacks, runs and scaling.json")
     parser.add_argument("--sizes", nargs="+", type=int, default=[5000, 20000, 100000], help="particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
-    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads (%(default)s)")
-    parser.add_argument("--mini-batches", type=int, default=100, help="VDAM mini-batches (%(default)s)")
-    parser.add_argument("--em-iterations", type=int, default=0, help="EM iterations, 0 for none (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
+    add_shared(parser, box=64, k=25, threads=2, mini_batches=100, em_iterations=0)
+    add_docs(parser)
     return parser.parse_args(words)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import REPOSITORY, markdown_table, replace_section, write_json
+from shared_options import add_docs, add_shared, benchmark_parser
 from soak_compare import Left, completeness, differences, read_left
 from soak_kill import Killer
 from soak_session import Feeder, Session, simulate_originals, watch
@@ -30,8 +31,7 @@ SIMILAR = 0.25  # difference of the selected share that two classifications of t
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for movies, projects and soak.json; sessions in it are made anew")
+    parser = benchmark_parser(__doc__, "folder for movies, projects and soak.json; sessions in it are made anew")
     parser.add_argument("--movies", type=int, default=2000, help="of the session with kills (%(default)s)")
     parser.add_argument("--originals", type=int, default=20, help="distinct movies (%(default)s)")
     parser.add_argument("--undisturbed", type=int, default=0, help="movies of the undisturbed session (as many as of the other)")
@@ -40,10 +40,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="particles with which the classification begins (a quarter of the movies)")
     parser.add_argument("--at_most", type=int, default=50, help="movies corrected in one pass (%(default)s)")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds from one pass of a scheme to the next (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of each job (%(default)s)")
+    add_shared(parser, threads=1)
     parser.add_argument("--seed", type=int, default=1, help="of the moments and victims (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep an undisturbed session that is there")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/robustness.md")
+    add_docs(parser, "robustness.md")
     return parser.parse_args(words)
 
 

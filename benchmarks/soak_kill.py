@@ -55,6 +55,19 @@ class Killer:
 
     Of the processes that are there, one of the kind that was killed least dies, so that all kinds have their turn and not only those that
     run longest. Each kill is a line of `log`.
+
+    Parameters
+    ----------
+    root : Path
+        The project whose processes are killed.
+    n_movies, n_kills : int
+        Movies of the session, of which the work done is a share; kills in all.
+    chance : random.Random
+        Draws the shares, the delays, and one of several victims.
+    log : Path
+        One line of JSON for each kill.
+    delay : float
+        Seconds that a kill comes behind its share of the work, at most. A session that lasts for less must have a short one.
     """
 
     def __init__(self, root: Path, n_movies: int, n_kills: int, chance: random.Random, log: Path, delay: float = DELAY) -> None:

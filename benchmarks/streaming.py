@@ -16,6 +16,7 @@ import numpy as np
 from evaluation import evaluate
 from measure import REPOSITORY, markdown_table, replace_section, write_json
 from runs import Stack, make_stack
+from shared_options import add_docs, add_shared, add_structures, benchmark_parser
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.particles import ParticleSet, read_particles
@@ -39,20 +40,13 @@ COLUMNS = (
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stacks, runs and streaming.json")
+    parser = benchmark_parser(__doc__, "folder for stacks, runs and streaming.json")
     parser.add_argument("--n", type=int, default=8000, help="particles in the end (%(default)s)")
     parser.add_argument("--first", type=int, default=1000, help="particles with which the first round begins (%(default)s)")
     parser.add_argument("--rounds", type=int, default=8, help="rounds, evenly spaced in particles (%(default)s)")
-    parser.add_argument("--box", type=int, default=64, help="box in px (%(default)s)")
-    parser.add_argument("--pixel", type=float, default=4.0, help="pixel size in A (%(default)s)")
-    parser.add_argument("--k", type=int, default=25, help="classes (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation and of the runs (%(default)s)")
-    parser.add_argument("--snr", type=float, default=0.3, help="signal variance over noise variance (%(default)s)")
-    parser.add_argument("--junk", type=float, default=0.1, help="share of junk images (%(default)s)")
-    parser.add_argument("--structures", nargs="+", default=["pseudo"], help="pseudo, PDB/mmCIF files or maps (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads (%(default)s)")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/streaming.md")
+    add_shared(parser, box=64, pixel=4.0, k=25, seed=1, snr=0.3, junk=0.1, threads=1)
+    add_structures(parser)
+    add_docs(parser, "streaming.md")
     return parser.parse_args(words)
 
 

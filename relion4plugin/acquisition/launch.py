@@ -11,7 +11,7 @@ from relion4plugin.acquisition.fill_scipion import workflow_text
 from relion4plugin.acquisition.group_table import write_groups
 from relion4plugin.acquisition.launches import Launch, State, launch_lock, note_launch
 from relion4plugin.acquisition.plan import LaunchPlan, errors_of, uses_groups
-from relion4plugin.acquisition.scipion_launch import WORKFLOW, project_of
+from relion4plugin.acquisition.scipion_launch import WORKFLOW, project_of, said_by_scipion
 from relion4plugin.acquisition.target import target_for
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_path, atomic_write_text
@@ -134,8 +134,7 @@ def _run(words: tuple[str, ...], folder: Path) -> None:
         raise UserError(f"{words[0]} did not end within {_SCIPION_TIME:g} s; see {folder / _LOG}") from error
     if done.returncode:
         said = (folder / _LOG).read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
-        last = said[-1] if said else "no message"
-        raise UserError(f"{' '.join(words[:5])} ended with code {done.returncode}: {last}; see {folder / _LOG}")
+        raise UserError(f"{' '.join(words[:5])} ended with code {done.returncode}: {said_by_scipion(said)}; see {folder / _LOG}")
 
 
 def _write_record(plan: LaunchPlan) -> Path:

@@ -4,11 +4,13 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import relion4plugin
 from relion4plugin.errors import UserError
+from relion4plugin.files.disk_errors import file_error, is_disk_error
 from relion4plugin.parallel.launched import launched
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -112,7 +114,9 @@ def _run(words: Sequence[str]) -> int:
     try:
         name, rest = _find_command(words)
         parser, module = command_parser(name)
-        return int(module.main(parser.parse_args(rest)))  # type: ignore[attr-defined]
+        args = parser.parse_args(rest)
+        with _files_told(getattr(args, "o", None) or "."):
+            return int(module.main(args))  # type: ignore[attr-defined]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -121,15 +125,39 @@ def _run(words: Sequence[str]) -> int:
         return INTERRUPTED
 
 
+@contextmanager
+def _files_told(output: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn errors of the system that name a file, or are about the disk, into a line for the user."""
+    try:
+        yield
+    except OSError as error:
+        told = None if isinstance(error, BrokenPipeError) else file_error(error, output)
+        if told is None:
+            raise
+        raise told from error
+
+
 def run() -> NoReturn:
     """Exit with the code of `main` (console script)."""
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has gone: no error, and nothing more to say at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         code = OK
+    except OSError as error:
+        if not is_disk_error(error):
+            raise
+        _forget_output()
+        reason = (error.strerror or str(error)).lower()
+        print(f"error: cannot write standard output: {reason}; make room there, or send it to another file", file=sys.stderr)
+        code = USAGE
     sys.exit(code)
+
+
+def _forget_output() -> None:
+    """Let what is left of standard output go nowhere, also at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

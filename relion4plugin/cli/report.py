@@ -1,4 +1,4 @@
-"""Write one self-contained HTML file about a run in 2D or 3D, or about a whole project: every stage from movies to maps.
+"""Write one self-contained HTML file about a run in 2D or 3D, a post-processing, or a whole project: every stage from movies to maps.
 
 For example:
 
@@ -13,6 +13,9 @@ from pathlib import Path
 
 from relion4plugin.errors import UserError
 
+_RUNS = ("relion.class2d", "relion.initialmodel", "relion.class3d", "relion.refine3d")
+_READABLE = "a 2D classification, initial model, 3D classification, auto-refinement or post-processing, or a project (--i PROJECT)"
+
 
 def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -20,6 +23,7 @@ def add_args(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--i", metavar="DIR", type=Path, help="the same; the current directory if neither is given")
     parser.add_argument("--truth", metavar="DIR", type=Path, help="of a project: folder with truth.star, where its movies are simulated")
     parser.add_argument("--o", metavar="FILE", type=Path, help="the HTML file; DIR/report.html if not given")
+    parser.add_argument("--quiet", action="store_true", help="show no progress; the name of the file is printed all the same")
 
 
 def is_project(directory: Path) -> bool:
@@ -28,7 +32,16 @@ def is_project(directory: Path) -> bool:
 
 
 def report_writer(directory: Path) -> Callable[[Path, Path], Path]:
-    """Return the function that writes the report of a job directory, by what its files describe."""
+    """Return the function that writes the report of a job directory, by what its files describe.
+
+    Raises
+    ------
+    UserError
+        If the directory is that of a job of which there is no report.
+    """
+    if (directory / "postprocess.star").is_file():
+        return _write_postprocess
+    _check_type(directory)
     from relion4plugin.files.model3d_star import is_3d_run
 
     if is_3d_run(directory):
@@ -40,13 +53,32 @@ def report_writer(directory: Path) -> Callable[[Path, Path], Path]:
     return class2d_report.write_report
 
 
+def _write_postprocess(directory: Path, target: Path) -> Path:
+    from relion4plugin.web.postprocess_report import write_report
+
+    volume = directory / "postprocess.mrc"
+    return write_report(directory / "postprocess.star", volume if volume.is_file() else None, path=target)
+
+
+def _check_type(directory: Path) -> None:
+    """Check by its job.star, if there is one, that a directory is that of a run in iterations."""
+    from relion4plugin.jobs.job_star import read_job_star
+
+    path = directory / "job.star"
+    if not path.is_file():
+        return
+    label = read_job_star(path).type_label
+    if not any(label == known or label.startswith(f"{known}.") for known in _RUNS):
+        raise UserError(f"{directory} is a job of type {label}, of which there is no report: give {_READABLE}")
+
+
 def main(args: argparse.Namespace) -> int:
     """Write the report."""
     if args.run_dir is not None and args.i is not None:
         raise UserError(f"both {args.run_dir} and --i {args.i} are given: give one directory")
     directory = args.run_dir or args.i or Path()
     if not directory.is_dir():
-        raise UserError(f"{directory} is not a directory: give a job directory of a refinement, or a project")
+        raise UserError(f"{directory} is not a directory: give {_READABLE}")
     target = args.o or directory / "report.html"
     if is_project(directory):
         from relion4plugin.web import session_report

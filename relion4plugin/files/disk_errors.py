@@ -36,6 +36,30 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> UserError:
     return UserError(f"cannot write {path}: {reason}; make room on {disk} ({free / 2**20:.1f} MiB free) or choose another output folder")
 
 
+def file_error(error: OSError, output: str | os.PathLike[str]) -> UserError | None:
+    """Return what to tell a user about an error of the system that nothing else explained.
+
+    Parameters
+    ----------
+    error : OSError
+        What happened.
+    output : path-like
+        Where the command writes, for errors of the disk that name no file.
+
+    Returns
+    -------
+    UserError or None
+        None for an error that names no file and is not about the disk.
+    """
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    if is_disk_error(error):
+        return write_error(named or output, error)
+    if named is None:
+        return None
+    reason = (error.strerror or str(error)).lower()
+    return UserError(f"cannot use {named}: {reason}; check that it is there, what kind of file it is, and that you may read and write it")
+
+
 def disk_of(path: str | os.PathLike[str]) -> tuple[Path, int]:
     """Return where the disk of a file is mounted, and its free bytes; the file need not exist."""
     place = Path(os.path.realpath(path))

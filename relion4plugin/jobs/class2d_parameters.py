@@ -22,6 +22,11 @@ class Class2DParameters:
         "nr_classes", default=50,
         help="More classes separate rarer views and junk better, but take longer and leave fewer particles in each.",
     )
+    parts_per_class: int = parameter(
+        0, label="Particles per class", section=OPTIMISATION, minimum=0, relion=False, short=("--parts_per_class",),
+        help="Make fewer classes than asked for where each would have fewer particles than this, on average; 0 makes all. A stream keeps "
+        "the number of classes that it began with.",
+    )
     tau_fudge: float = shared(
         "tau_fudge", default=2.0,
         help="Higher values trust the data more than the prior: more detail, and sooner noise; 1 to 2 for most 2D classifications.",
@@ -95,11 +100,6 @@ class Class2DParameters:
     grad_ini_subset: int = shared("grad_ini_subset")
     grad_fin_subset: int = shared("grad_fin_subset")
     grad_em_iters: int = shared("grad_em_iters")
-    parts_per_class: int = parameter(
-        0, label="Particles per class", section=STREAM, minimum=0, relion=False, short=("--parts_per_class",),
-        help="Make fewer classes than asked for where each would have fewer particles than this, on average; 0 makes all. A stream keeps "
-        "the number of classes that it began with.",
-    )
     do_stream: bool = parameter(
         False, label="Particles still arrive", section=STREAM, short=("--stream",), relion=False,
         help="Keep the classes and let new particles join: the same job run again takes up what has been added to the input since.",

@@ -1,6 +1,7 @@
 """What a type of job is: its options, its files, RELION's commands for it, and what runs it here."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,6 +28,12 @@ _ENVIRONMENT = {
     "fn_topaz_exec": "RELION_TOPAZ_EXECUTABLE",
     "python_exe": "RELION_PYTHON_EXECUTABLE",
 }
+_QUEUE_EXTRA = re.compile(r"qsub_extra\d+")
+
+
+def is_queue_extra(option: str) -> bool:
+    """Tell whether an option, such as ``qsub_extra1``, fills a variable of a site's own submission script; every job may have it."""
+    return _QUEUE_EXTRA.fullmatch(option) is not None
 
 
 class ContinueKind(Enum):
@@ -133,7 +140,7 @@ class JobType:
 
     def knows(self, option: str) -> bool:
         """Tell whether a job.star may have an option, those of RELION's own queueing scripts included."""
-        return option in self.option_names() or option.startswith("qsub_extra")
+        return option in self.option_names() or is_queue_extra(option)
 
     def text(self, options: Mapping[str, str]) -> OptionText:
         """Return the options with defaults for those that are not given."""

@@ -5,17 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relion4plugin.schemes.control import abort
+from relion4plugin.schemes.fallen import fallen, how_to_go_on
 from relion4plugin.schemes.project import Project
 from relion4plugin.schemes.status import ProjectReader, ProjectStatus, SchemeStatus
 
 PAUSE = 2.0
 _GRACE = 30.0  # seconds that runners have to end after an abort request
-_NO_END = "ended without a word; see run.err in its folder"
+_NO_END = "ended without a word"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a scheme ended: ``finished``, ``failed`` or ``aborted``, and why."""
+    """How a scheme ended (``finished``, ``failed``, ``error``, ``aborted``) and why; ``running`` where it goes on, but another one fell."""
 
     outcome: str
     reason: str
@@ -51,7 +52,7 @@ class _Teller:
 
 
 def follow(project: Project, names: Sequence[str], tell: Callable[[str], None], pause: float = PAUSE) -> dict[str, Ended]:
-    """Wait until schemes have ended; an interrupt (Ctrl-C) asks them and their jobs to stop first.
+    """Wait until schemes have ended, or one has died or failed; an interrupt (Ctrl-C) asks them and their jobs to stop first.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def follow(project: Project, names: Sequence[str], tell: Callable[[str], None], 
     """
     reader, teller = ProjectReader(project), _Teller(tell)
     try:
-        return _until_ended(reader, names, teller, pause, float("inf"))
+        return _until_ended(reader, names, teller, pause)
     except KeyboardInterrupt:
         tell("interrupted: the schemes are asked to stop")
         for name in names:
@@ -80,16 +81,29 @@ def follow(project: Project, names: Sequence[str], tell: Callable[[str], None], 
         raise
 
 
-def _until_ended(reader: ProjectReader, names: Sequence[str], teller: _Teller, pause: float, latest: float) -> dict[str, Ended]:
+def _until_ended(
+    reader: ProjectReader, names: Sequence[str], teller: _Teller, pause: float, latest: float | None = None
+) -> dict[str, Ended]:
+    """Look until all have ended, and where no latest moment is given until one has fallen; twice, as it may just be started again."""
+    fallen_before: set[str] = set()
     while True:
+        fallen_now = {name for name in names if fallen(reader.project, name)}
         status = reader.read()
         teller.look(status, names)
         schemes = [status.scheme(name) for name in names]
-        if not any(one.is_locked for one in schemes) or time.monotonic() > latest:
-            return {one.name: _end(one) for one in schemes}
+        is_over = bool(fallen_now & fallen_before) if latest is None else time.monotonic() > latest
+        if is_over or not any(one.is_locked for one in schemes):
+            return {one.name: _end(reader.project, one) for one in schemes}
+        fallen_before = fallen_now
         time.sleep(pause)
 
 
-def _end(one: SchemeStatus) -> Ended:
+def _end(project: Project, one: SchemeStatus) -> Ended:
     history = one.history
-    return Ended(history.outcome or "failed", history.reason if history.outcome else one.error or _NO_END)
+    if one.is_locked:
+        log = project.scheme_directory(one.name) / "run.out"
+        return Ended("running", f"it goes on in the background, log {log}; to stop it: relion4plugin scheme abort {one.name}")
+    if history.outcome in ("finished", "aborted"):
+        return Ended(history.outcome, history.reason)
+    reason = history.reason if history.outcome else one.error or fallen(project, one.name) or _NO_END
+    return Ended(history.outcome or "failed", f"{reason}; {how_to_go_on(project, one.name)}")

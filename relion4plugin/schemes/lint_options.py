@@ -7,6 +7,7 @@ from pathlib import Path
 from relion4plugin.errors import UserError
 from relion4plugin.files.star_text import read_tables
 from relion4plugin.jobs.job_star import read_job_star
+from relion4plugin.jobs.job_type import is_queue_extra
 from relion4plugin.schemes.findings import Finding, Problem, Severity
 from relion4plugin.schemes.model import Scheme
 from relion4plugin.schemes.paths import rewrite_paths
@@ -66,7 +67,7 @@ def option_findings(
     """
     for option, text in options.values.items():
         value = text
-        if kinds is not None and option not in kinds:
+        if kinds is not None and option not in kinds and not is_queue_extra(option):
             yield options.finding(Severity.WARNING, option, f"option {option} is unknown to {options.type_label} and is ignored")
         if MARK in text:
             try:

@@ -14,6 +14,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.jobs.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 from relion4plugin.schemes.context import Context
 from relion4plugin.schemes.control import apply_change, forget_changes, pending_changes
+from relion4plugin.schemes.fallen import Abandonment
 from relion4plugin.schemes.job_node import JobNodes
 from relion4plugin.schemes.model import UNDEFINED, Operator, Scheme, next_node
 from relion4plugin.schemes.operator_types import Exit
@@ -67,6 +68,7 @@ class Runner:
     def __init__(self, scheme: Scheme, context: Context, jobs: JobNodes, event: Callable[..., None], strict: bool = False) -> None:
         self.scheme, self.context, self.jobs, self.event, self.strict = scheme, context, jobs, event, strict
         self.guard = SpinGuard()
+        self.abandonment = Abandonment(context.project, context.clock, context.report)
         self.saved_at = 0.0
         self.directory = context.project.scheme_directory(scheme.name)
 
@@ -117,6 +119,10 @@ class Runner:
         if self.jobs.executor.simulates and operator.type in _WITH_EFFECT:
             self.context.report(f" + {operator.name}: {operator.type} is left out")
             return None
+        if operator.type == "wait" and not self.strict:
+            in_vain = self.abandonment.look(self.scheme)
+            if in_vain:
+                return RunEnd(Outcome.FAILED, operator.name, in_vain)
         result = evaluate(operator, self.scheme, self.context, self.strict)
         if isinstance(result, Exit):
             return RunEnd(Outcome.FINISHED, operator.name, result.reason)

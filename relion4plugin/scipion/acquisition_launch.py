@@ -10,7 +10,7 @@ from relion4plugin.errors import UserError
 from relion4plugin.scipion.acquisition_form import SessionForm
 from relion4plugin.scipion.acquisition_values import Planned
 from relion4plugin.scipion.acquisition_workflow import write_workflow
-from relion4plugin.scipion.start_workflow import SAID
+from relion4plugin.scipion.start_command import DOUBT, SAID
 
 _PROGRAM = "relion4plugin.scipion.start_workflow"
 _TIME = 300.0  # s that loading and scheduling may take
@@ -48,12 +48,13 @@ class WorkflowLaunch:
         if not self._form.start:
             return [f"Workflow: {path.relative_to(Path.cwd())}. It is loaded and scheduled by: {command}"]
         try:
-            return [f"Workflow: {path.relative_to(Path.cwd())}, scheduled as runs {self._schedule(words, folder / _LOG)}"]
+            runs, doubts = self._schedule(words, folder / _LOG)
+            return [f"Workflow: {path.relative_to(Path.cwd())}, scheduled as runs {runs}", *doubts]
         except UserError as error:
             raise UserError(f"{error}. It is written; once that is mended, it is scheduled by: {command}") from error
 
-    def _schedule(self, words: tuple[str, ...], log: Path) -> str:
-        """Schedule the workflow in another process and return the ids of its runs."""
+    def _schedule(self, words: tuple[str, ...], log: Path) -> tuple[str, list[str]]:
+        """Schedule the workflow in another process; returns the ids of its runs, and what keeps some of them from beginning."""
         try:
             with open(log, "wb") as output:  # no pipe: the schedulers, which go on, would keep it open
                 done = subprocess.run(
@@ -69,5 +70,5 @@ class WorkflowLaunch:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         runs = next((line.removeprefix(SAID).strip() for line in lines if line.startswith(SAID)), "")
         if done.returncode or not runs:
-            raise UserError(f"scheduling failed: {lines[-1] if lines else 'no message'}; see {log}")
-        return runs
+            raise UserError(f"scheduling failed: {lines[-1].removeprefix('error: ') if lines else 'no message'}; see {log}")
+        return runs, [f"*Warning* {line.removeprefix(DOUBT).strip()}" for line in lines if line.startswith(DOUBT)]

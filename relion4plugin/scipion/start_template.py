@@ -5,19 +5,20 @@ Scipion's own command makes a new project of a template. Here its runs join a pr
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from relion4plugin.errors import UserError
-from relion4plugin.scipion.start_workflow import SAID, start_workflow
+from relion4plugin.scipion.start_command import Started, run_start_command
+from relion4plugin.scipion.start_workflow import start_workflow
 
 _SOURCE = "relion4plugin"
 _OUTPUT = re.compile(r"(\d+)\.[A-Za-z_]\w*")
 _USAGE = "PROJECT_FOLDER TEMPLATE [FIELD=VALUE ...]"
 
 
-def start_template(project_folder: Path, name: str, values: Mapping[str, str]) -> list[int]:
+def start_template(project_folder: Path, name: str, values: Mapping[str, str]) -> Started:
     """Fill, load and schedule a template; the same one with the same values is loaded once.
 
     Parameters
@@ -31,8 +32,8 @@ def start_template(project_folder: Path, name: str, values: Mapping[str, str]) -
 
     Returns
     -------
-    list of int
-        Ids of its runs.
+    Started
+        Its runs, and what keeps some of them from beginning.
 
     Raises
     ------
@@ -89,17 +90,14 @@ def _check_outputs(project_folder: Path, values: Mapping[str, str]) -> None:
 
 def main(words: list[str]) -> int:
     """Run the command; words are the project's folder, the template and its fields."""
+    return run_start_command(__spec__.name, _USAGE, words, _start)
+
+
+def _start(words: Sequence[str]) -> Started | None:
     fields = [word.partition("=") for word in words[2:]]
     if len(words) < 2 or not all(equals for _, equals, _ in fields):
-        print(f"usage: python -m {__spec__.name} {_USAGE}", file=sys.stderr)
-        return 2
-    try:
-        runs = start_template(Path(words[0]), words[1], {alias: value for alias, _, value in fields})
-    except (UserError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{SAID} {', '.join(map(str, runs))}")
-    return 0
+        return None
+    return start_template(Path(words[0]), words[1], {alias: value for alias, _, value in fields})
 
 
 if __name__ == "__main__":

@@ -5,16 +5,19 @@ project itself. Runs that were loaded from a workflow carry a mark in their comm
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from relion4plugin.errors import UserError
+from relion4plugin.scipion.schedule_doubts import schedule_doubts
+from relion4plugin.scipion.start_command import Started, run_start_command
 
-SAID = "scheduled runs:"  # before their ids, in the output of the command
+_USAGE = "PROJECT_FOLDER WORKFLOW MARK"
 _STEP = 30  # seconds that a run's scheduler sleeps first, for each run before it
 
 
-def start_workflow(project_folder: Path, workflow: Path, mark: str) -> list[int]:
+def start_workflow(project_folder: Path, workflow: Path, mark: str) -> Started:
     """Load and schedule a workflow; what an earlier call has done is kept.
 
     Parameters
@@ -28,8 +31,8 @@ def start_workflow(project_folder: Path, workflow: Path, mark: str) -> list[int]
 
     Returns
     -------
-    list of int
-        Ids of its runs.
+    Started
+        Its runs, and what keeps some of them from beginning: after an earlier call, of the inputs that have come since.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def start_workflow(project_folder: Path, workflow: Path, mark: str) -> list[int]
     for level, run in enumerate(runs):
         if run.getStatus() == STATUS_SAVED:
             project.scheduleProtocol(run, initialSleepTime=level * _STEP)
-    return [run.getObjId() for run in runs]
+    return Started(tuple(run.getObjId() for run in runs), tuple(schedule_doubts(runs)))
 
 
 def _marked(project: Any, mark: str) -> list[Any]:
@@ -68,16 +71,11 @@ def _marked(project: Any, mark: str) -> list[Any]:
 
 def main(words: list[str]) -> int:
     """Run the command; words are the project's folder, the workflow and the mark."""
-    if len(words) != 3:
-        print(f"usage: python -m {__spec__.name} PROJECT_FOLDER WORKFLOW MARK", file=sys.stderr)
-        return 2
-    try:
-        runs = start_workflow(Path(words[0]), Path(words[1]), words[2])
-    except (UserError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{SAID} {', '.join(map(str, runs))}")
-    return 0
+    return run_start_command(__spec__.name, _USAGE, words, _start)
+
+
+def _start(words: Sequence[str]) -> Started | None:
+    return start_workflow(Path(words[0]), Path(words[1]), words[2]) if len(words) == 3 else None
 
 
 if __name__ == "__main__":

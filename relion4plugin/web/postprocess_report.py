@@ -33,17 +33,19 @@ _COLOURS = ("s0", "s2", "s4", "s3")
 _NO_AMPLITUDE = -90.0
 
 
-def write_report(star: Path, volume: Path, remarks: Sequence[str] = ()) -> Path:
-    """Write report.html beside a postprocess.star.
+def write_report(star: Path, volume: Path | None, remarks: Sequence[str] = (), path: Path | None = None) -> Path:
+    """Write the report of a post-processing.
 
     Parameters
     ----------
     star : Path
         postprocess.star.
-    volume : Path
-        The processed map.
+    volume : Path, optional
+        The processed map; its slices are left out without it.
     remarks : sequence of str
         Shown above the curves.
+    path : Path, optional
+        The HTML file; ``report.html`` beside the STAR file by default. It is replaced atomically.
 
     Returns
     -------
@@ -59,9 +61,9 @@ def write_report(star: Path, volume: Path, remarks: Sequence[str] = ()) -> Path:
         f"<header><h1>Post-processing</h1><p>{escape(str(star.parent))}</p></header>",
         result_section(star, volume, [note(text, warning=True) for text in remarks]),
     ]
-    path = star.with_name("report.html")
-    atomic_write_text(path, document(f"Post-processing {star.parent.name}", "\n".join(body)))
-    return path
+    target = path or star.with_name("report.html")
+    atomic_write_text(target, document(f"Post-processing {star.parent.name}", "\n".join(body)))
+    return target
 
 
 def result_section(star: Path, volume: Path | None, notes: Sequence[str] = ()) -> str:

@@ -5,6 +5,7 @@ import pytest
 from relion4plugin.acquisition.changes import source_of
 from relion4plugin.acquisition.merge import merge
 from relion4plugin.acquisition.preset import NO_PRESET, find_preset, read_preset
+from relion4plugin.acquisition.preset_check import check_preset
 from relion4plugin.acquisition.record import AcquisitionRecord, Value
 from relion4plugin.acquisition.settings import make_settings
 from relion4plugin.acquisition.user_values import user_values
@@ -87,6 +88,12 @@ def test_a_queue_goes_to_every_heavy_job(tmp_path):
     values = keys(settings(read_preset(write_preset(tmp_path / "p.toml", more=more))))
     for job in ("prep__motioncorr", "proc__class2d", "proc__refine3d"):
         assert [values[f"{job}__{name}"] for name in ("do_queue", "queuename", "qsub", "min_dedicated")] == ["Yes", "gpu", "sbatch", "8"]
+
+
+def test_a_preset_fills_variables_of_a_submission_script(tmp_path):
+    preset = write_preset(tmp_path / "p.toml", more='[keys]\nproc__class2d__qsub_extra1 = "gpu:1"\n')
+    assert [str(finding) for finding in check_preset(preset) if "qsub_extra" in str(finding)] == []
+    assert keys(settings(read_preset(preset)))["proc__class2d__qsub_extra1"] == "gpu:1"
 
 
 def test_a_person_beats_the_preset_also_for_keys(tmp_path):

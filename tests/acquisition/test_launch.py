@@ -16,6 +16,7 @@ from relion4plugin.acquisition.launches import LEDGER, State, launch_lock, note_
 from relion4plugin.acquisition.plan import errors_of, make_launch_plan
 from relion4plugin.acquisition.preset import read_preset
 from relion4plugin.acquisition.record import AcquisitionRecord, Finding, Value
+from relion4plugin.acquisition.scipion_launch import said_by_scipion, scipion_commands
 from relion4plugin.acquisition.session_facts import SessionFacts, safe_name
 from relion4plugin.acquisition.session_reading import facts_of, read_session
 from relion4plugin.acquisition.target import AlreadyLaunched, target_for
@@ -33,10 +34,10 @@ def facts(tmp_path):
 
 @pytest.fixture
 def plan(tmp_path, facts):
-    def make(*words, again=False, pipeline="", more="", **changes):
+    def make(*words, again=False, pipeline="", more="", root=tmp_path / "projects", **changes):
         preset = read_preset(write_preset(tmp_path / "p.toml", more=more))
         known = replace(facts, **changes)
-        return make_launch_plan(known, preset, user_values(words), target_for(known, tmp_path / "projects", again), pipeline)
+        return make_launch_plan(known, preset, user_values(words), target_for(known, root, again), pipeline)
 
     return make
 
@@ -260,6 +261,36 @@ def test_a_schedule_in_doubt_is_left_to_a_person(tmp_path, plan, scipion, facts)
     note_launch(tmp_path / "projects", entry.now(State.SCHEDULING))
     with pytest.raises(AlreadyLaunched, match="cut off while Scipion scheduled"):
         target_for(facts, tmp_path / "projects")
+
+
+@pytest.fixture
+def own_projects(tmp_path, monkeypatch):
+    """Scipion's own folder of projects."""
+    monkeypatch.setenv("SCIPION_USER_DATA", str(tmp_path / "user"))
+    folder = tmp_path / "user" / "projects"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_launch_into_the_own_folder_of_scipion_is_refused(plan, scipion, own_projects):
+    with pytest.raises(UserError, match=r"^[^\n]*lies in Scipion's own folder of projects, [^\n]*; choose another --project$"):
+        plan(pipeline="scipion", more=scipion[1], root=own_projects)
+    assert not list(own_projects.iterdir())
+
+
+def test_a_name_that_scipion_has_already_is_refused(plan, scipion, own_projects):
+    made = plan(pipeline="scipion", more=scipion[1])
+    (own_projects / made.target.project.name).symlink_to("/nowhere")
+    with pytest.raises(UserError, match=r"^Scipion has a project [^\n]* already, in [^\n]*choose a --project of another name$"):
+        plan(pipeline="scipion", more=scipion[1])
+    (made.target.project / made.target.project.name).mkdir(parents=True)  # of a launch that was cut off
+    assert scipion_commands("", made.target.project)
+
+
+def test_the_reason_stands_above_the_usage_of_a_script():
+    text = "\n    ERROR: There is already a project with this name: S\n\n    Usage: scipion python\n  This script will create a project\n"
+    assert said_by_scipion(text.splitlines()) == "ERROR: There is already a project with this name: S"
+    assert said_by_scipion(["one", "two"]) == "two" and said_by_scipion([]) == "no message"
 
 
 def test_a_program_that_is_not_there(plan):

@@ -1,3 +1,5 @@
+import errno
+import re
 import subprocess
 import sys
 
@@ -92,6 +94,42 @@ def test_finding_a_command_imports_nothing_heavy():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "o.mrc"), r"cannot write o\.mrc: no space left on device; make room on / \("),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), r"cannot write .*/here: disk quota exceeded; make room on "),
+        (OSError(errno.EROFS, "Read-only file system", "/mnt/x"), "cannot write /mnt/x: read-only file system; expected a writable folder"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.star"), r"cannot use a\.star: permission denied; check that it is there, "),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "maps"), "cannot use maps: is a directory; "),
+    ],
+)
+def test_an_error_of_a_file_is_one_line_that_names_it(problem, line, tmp_path, monkeypatch, capsys):
+    def fail(args):
+        raise problem
+
+    monkeypatch.setattr("relion4plugin.cli.reference.main", fail)
+    assert main(["reference", "--o", str(tmp_path / "here")]) == 2
+    assert re.fullmatch(f"error: {line}[^\n]*\n", capsys.readouterr().err)
+
+
+def test_an_error_of_the_system_without_a_file_is_one_of_the_program(monkeypatch):
+    def fail(args):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr("relion4plugin.cli.reference.main", fail)
+    with pytest.raises(ConnectionResetError):
+        main(["reference"])
+
+
+def test_standard_output_on_a_full_disk():
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "relion4plugin.cli.main", "--version"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: cannot write standard output: no space left on device; [^\n]*\n", done.stderr)
 
 
 def test_a_reader_that_leaves_early_is_no_error():

@@ -9,11 +9,12 @@ from relion4plugin.files.particles import read_particles, write_particles
 from relion4plugin.files.star import read_star
 from relion4plugin.jobs import class2d, class2d_stream
 from relion4plugin.jobs.class2d import Class2DParameters
+from relion4plugin.jobs.class2d_parameters import STREAM
 from relion4plugin.jobs.class2d_stream import newest_call
 from relion4plugin.jobs.execution import load_job, run_job
 from relion4plugin.jobs.job_star import JobStar, write_job_star
 from relion4plugin.jobs.output_nodes import read_output_nodes
-from relion4plugin.jobs.parameters import to_job_options
+from relion4plugin.jobs.parameters import sections_of, to_job_options
 from relion4plugin.progress import Silent
 from relion4plugin.refinement.streaming import read_stream
 from tests.refinement.simulated import simulate
@@ -60,6 +61,11 @@ def test_few_particles_are_put_into_few_classes_and_the_stream_keeps_them(growin
         assert read_star(outputs.model_star)["model_general"]["rlnNrClasses"] == 4
     offline = class2d.run(parameters(growing(70), do_stream=False, nr_iter_grad=4, **asked), tmp_path / "offline", Silent())
     assert read_star(offline.model_star)["model_general"]["rlnNrClasses"] == 3
+
+
+def test_only_what_needs_a_stream_stands_in_its_section():
+    names = [field.name for field in sections_of(Class2DParameters)[STREAM]]
+    assert names == ["do_stream", "stream_first", "stream_wait", "stream_last"]
 
 
 def test_files_of_old_calls_and_of_the_way_are_removed(growing, tmp_path):

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from relion4plugin.schemes.follow import Ended, follow
+from relion4plugin.schemes.follow import follow
 from relion4plugin.schemes.it.launch import start_runners
 from relion4plugin.schemes.model import Edge, Operator, Scheme, Variable
 from relion4plugin.schemes.project import Project
@@ -65,4 +65,4 @@ def test_an_interrupt_stops_the_schemes(waiting, monkeypatch):
 
 def test_a_scheme_that_never_ran_has_no_outcome(waiting):
     end = follow(waiting, ["slow"], lambda line: None)["slow"]
-    assert end == Ended("failed", "ended without a word; see run.err in its folder")
+    assert end.outcome == "failed" and end.reason.startswith("ended without a word; see run.out and run.err in ")

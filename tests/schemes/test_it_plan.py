@@ -60,6 +60,17 @@ def test_keys_of_variables_jobs_and_options_taken_from_variables(project):
     assert made.schemes["prep"].scheme.bools["is_multiframe"].value is False
 
 
+def test_variables_of_a_submission_script_can_be_set(project):
+    made = plan(project, "proc__class2d__qsub_extra1=gpu:2", "prep__motioncorr__qsub_extra12=long job")
+    assert made.schemes["proc"].jobs["class2d"].options["qsub_extra1"] == "gpu:2"
+    assert made.schemes["prep"].jobs["motioncorr"].options["qsub_extra12"] == "long job"
+    write_plan(project, made)
+    assert not [str(finding) for finding in lint_plan(project, made) if "qsub_extra" in str(finding)]
+    for key in ("qsub_extra", "qsub_extras1"):
+        with pytest.raises(UserError, match=f"has no option '{key}'"):
+            plan(project, f"proc__class2d__{key}=1", existing=Existing.UPDATE)
+
+
 def test_an_option_that_an_operator_computes_is_overruled(project):
     made = plan(project, "proc__autopick__use_gpu=False", "proc__refine3d__sampling=3.7")
     assert made.schemes["proc"].jobs["autopick"].options["use_gpu"] == "No"

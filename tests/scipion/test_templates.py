@@ -115,8 +115,34 @@ class TestTemplates(unittest.TestCase):
             error = io.StringIO()
             with contextlib.redirect_stderr(error):
                 code, runs = self.scheduled(*words)
-            self.assertTrue(code in (1, 2) and not runs)
+            self.assertTrue(code == 2 and not runs)
             self.assertRegex(error.getvalue(), message)
+            self.assertEqual(error.getvalue().count("\n"), 1)
+
+    def test_a_scheduled_run_that_does_not_accept_its_input_is_told(self):
+        """Scipion asks such a run again and again; the same command later tells of inputs that have come since."""
+        source = import_particles(self.project)
+        words = [f"particles={source.getObjId()}.outputParticles", "mask=9000.0"]
+        error = io.StringIO()
+        for _ in range(2):
+            with contextlib.redirect_stderr(error):
+                code, runs = self.scheduled("particles_streaming", *words)
+            self.assertEqual((code, len(runs)), (0, 4))
+        first, second = error.getvalue().splitlines()
+        self.assertEqual(first, second)
+        classes = next(run for run in runs if run.getClassName() == "ProtR4pStreamClassify2D")
+        self.assertTrue(first.startswith(f"warning: run {classes.getObjId()} ("), first)
+        self.assertIn("stays scheduled until this is put right in its form: ", first)
+
+    def test_the_other_command_refuses_mistakes_alike(self):
+        from relion4plugin.scipion.start_workflow import main
+
+        broken = Path("broken.json")
+        broken.write_text("{")
+        for words in (["x"], [str(Path.cwd()), "nowhere.json", "mark"], [str(Path.cwd()), str(broken), "mark"]):
+            error = io.StringIO()
+            with contextlib.redirect_stderr(error):
+                self.assertEqual(main(words), 2)
             self.assertEqual(error.getvalue().count("\n"), 1)
 
     def test_ranked_classes(self):

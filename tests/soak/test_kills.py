@@ -19,7 +19,8 @@ N_MOVIES, N_ORIGINALS, N_KILLS = 24, 6, 6
 
 @pytest.fixture
 def session(tmp_path):
-    made = Session(tmp_path / "session", N_MOVIES, n_first=40, interval=0.1, at_most=8, pause=1.0)
+    # Movies come for 12 s: also where nothing else takes time, each kill but the last has its moment before the session can end.
+    made = Session(tmp_path / "session", N_MOVIES, n_first=40, interval=0.5, at_most=8, pause=1.0)
     yield made
     for victim in processes_of(made.folder / "project"):
         with suppress(ProcessLookupError):
@@ -35,8 +36,7 @@ def test_nothing_is_lost_doubled_or_changed(session, tmp_path):
     killer = Killer(session.project.root, N_MOVIES, N_KILLS, chance, tmp_path / "kills.jsonl", delay=1.0)
     feeder.start()
     watched = watch(session, feeder, killer.look, chance)
-    # A fast machine has done everything before all kills are due.
-    assert killer.killed.total() >= 2 and watched.restarts.total() >= 1
+    assert killer.killed.total() >= N_KILLS - 1 and watched.restarts.total() >= 1
     left = read_left(session.project.root)
     complete = completeness(left, N_MOVIES)
     assert complete["particles"] > N_MOVIES

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from relion4plugin.errors import UserError
-from relion4plugin.preprocessing.picking.contamination import contaminated
+from relion4plugin.preprocessing.picking.contamination import contaminated, far_too_strong
 from relion4plugin.preprocessing.picking.micrograph import ScaledMicrograph, centre_and_spread, check_pixels, scaled, without_outliers
 from relion4plugin.preprocessing.picking.peaks import local_maxima, refined, without_neighbours
 from relion4plugin.preprocessing.picking.picks import Picks, make_picks
@@ -86,15 +86,23 @@ def pick_blobs(image: np.ndarray, pixel_size: float, settings: BlobSettings, nam
         small = ScaledMicrograph(-small.image, small.scale, small.pixel_size)
     accepted, limit = _search(small, settings)
     good, n_rejected = accepted, 0
-    if settings.clean and len(accepted):
-        dirty = _dirt(small, accepted, settings)
+    if settings.clean:
+        clean, dirty = small, far_too_strong(small.image, settings.largest / small.pixel_size, small.pixel_size)
+        if dirty.any():
+            clean = _without(small, dirty)
+            good, limit = _search(clean, settings)
+        if len(good):
+            dirty |= _dirt(clean, good, settings)
         if dirty.any():  # once more, as if it were not there: it raises background, spread and threshold around it
-            image = np.where(dirty, np.median(small.image[~dirty]), small.image)
-            again, limit = _search(ScaledMicrograph(image, small.scale, small.pixel_size), settings)
+            again, limit = _search(_without(small, dirty), settings)
             good = again.chosen(~_at(dirty, again))
             n_rejected = int(np.count_nonzero(_at(dirty, accepted)))
     y, x = small.to_micrograph(good.y, good.x)
     return BlobPicks(make_picks(x, y, good.score, good.diameter), limit, n_rejected)
+
+
+def _without(small: ScaledMicrograph, dirty: np.ndarray) -> ScaledMicrograph:
+    return ScaledMicrograph(np.where(dirty, np.median(small.image[~dirty]), small.image), small.scale, small.pixel_size)
 
 
 def _search(small: ScaledMicrograph, settings: BlobSettings) -> tuple[Picks, float]:

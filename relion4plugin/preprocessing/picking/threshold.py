@@ -9,8 +9,8 @@ _CROWDED_PART, _LEAST = 0.4, 1.5
 # Part of the variance that lies between two groups: 0.64 for a normal distribution cut in the middle.
 _TWO_GROUPS = 0.70
 _FEW = 8
-_BULK = 0.95  # of the maxima below a strong group: the others may belong to it
-_STRONG_PART = 0.25  # of the maxima above the next cut: a group smaller than this is something else than particles
+_NOISE = 2.0  # and less: noise, one as the other
+_OUTSTANDING = 2.0  # times the median of all scores that are not noise
 
 
 def threshold(scores: np.ndarray, noise_is_known: bool = True) -> float:
@@ -33,27 +33,25 @@ def threshold(scores: np.ndarray, noise_is_known: bool = True) -> float:
     """
     if len(scores) < _FEW:
         return _FLOOR
-    cut, between = _best_cut(_without_strong_group(np.sort(scores)))
+    cut, between = _best_cut(_without_outstanding(np.sort(scores)))
     if between >= _TWO_GROUPS or not noise_is_known:
         return max(cut, _LEAST)
     middle = float(np.median(scores))
     return max(_FLOOR, cut) if middle < _CROWDED else max(_LEAST, _CROWDED_PART * middle)
 
 
-def _without_strong_group(ordered: np.ndarray) -> np.ndarray:
-    """Return sorted scores without a small group of far stronger ones, if those below it fall into two groups themselves.
+def _without_outstanding(ordered: np.ndarray) -> np.ndarray:
+    """Return sorted scores without those of ice crystals and gold, where they are.
 
-    Ice crystals or gold, above particles, above noise: the best cut in two would take particles for noise.
+    Far stronger scores would be a group of their own, with particles and noise together as the other. In logarithms they are less
+    far away: there the cut lies between noise and all the others, of which particles are the most.
     """
-    while len(ordered) >= 2 * _FEW:
-        weak = ordered[ordered < _best_cut(ordered)[0]]
-        if len(weak) < _FEW:
+    while len(ordered) >= _FEW:
+        cut = float(np.exp(_best_cut(np.log(np.maximum(ordered, _NOISE)))[0]))
+        kept = ordered[ordered <= _OUTSTANDING * np.median(ordered[ordered >= cut])]
+        if len(kept) == len(ordered):
             break
-        lower, between = _best_cut(np.minimum(weak, np.quantile(weak, _BULK)))
-        n_strong, n_middle = len(ordered) - len(weak), int(np.count_nonzero(weak >= lower))
-        if between < _TWO_GROUPS or lower < _CROWDED or n_strong > _STRONG_PART * (n_middle + n_strong):
-            break
-        ordered = weak
+        ordered = kept
     return ordered
 
 

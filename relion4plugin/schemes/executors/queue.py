@@ -7,6 +7,7 @@ from pathlib import Path
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_write_text
+from relion4plugin.jobs.job_type import is_queue_extra
 from relion4plugin.jobs.markers import FAILURE, SUCCESS
 from relion4plugin.schemes.executors.base import JobRun
 from relion4plugin.schemes.executors.plan import Command, Plan
@@ -83,7 +84,7 @@ def _values(run: JobRun) -> Mapping[str, str]:
 
     processes, threads, dedicated = run.kind.processes(run.options), number("nr_threads"), number("min_dedicated")
     cores = processes * threads
-    extra = {name.removeprefix("qsub_"): value for name, value in run.options.items() if name.startswith("qsub_extra")}
+    extra = {name.removeprefix("qsub_"): value for name, value in run.options.items() if is_queue_extra(name)}
     return {
         "mpinodes": str(processes),
         "threads": str(threads),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from relion4plugin.errors import UserError
+from relion4plugin.jobs.job_type import is_queue_extra
 from relion4plugin.jobs.parameters import ParameterField, fields_of, format_value, parse_value
 from relion4plugin.jobs.registry import job_type
 from relion4plugin.schemes.editing import set_variable
@@ -66,6 +67,8 @@ def _with_option(template: SchemeTemplate, key: str, job: str, option: str, text
         return _with_variable(template, key, variable, text)
     kind = job_type(template.jobs[job].type_label)
     known = {field.name: field for field in fields_of(kind.parameters)}
+    if is_queue_extra(option):
+        return template.with_option(job, option, text)
     if option not in known:
         raise UserError(f"{key}: job {job} ({kind.label}) has no option '{option}'{suggestion(option, known)}")
     return template.with_option(job, option, _option_text(known[option], key, text, free=option in kind.free_text))

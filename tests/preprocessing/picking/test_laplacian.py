@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from relion4plugin.errors import UserError
 from relion4plugin.preprocessing.picking.agreement import agreement
 from relion4plugin.preprocessing.picking.laplacian import BlobSettings, pick_blobs
-from tests.preprocessing.picking.fields import DIAMETER, PIXEL, field
+from tests.preprocessing.picking.fields import DIAMETER, PIXEL, field, scattered
 
 LOOKED_FOR = BlobSettings(130.0, 175.0)
 REACH = DIAMETER / 2 / PIXEL
@@ -76,6 +77,23 @@ def test_a_large_dark_contaminant_and_crystals_are_avoided(rng):
     plain = pick_blobs(dirty, PIXEL, BlobSettings(130.0, 175.0, clean=False))
     assert on_dirt(plain.picks) > 0
     assert cleaned.n_rejected > 0
+
+
+def test_as_many_gold_beads_as_particles_are_avoided(rng):
+    image, truth = field(rng, 40)
+    beads = scattered(rng, 40, image.shape, 60.0, 30.0)
+    y, x = np.indices(image.shape)
+    gold = np.any([np.hypot(x - a, y - b) < 12 for a, b in beads], axis=0)
+    free = np.linalg.norm(truth[:, None] - beads, axis=2).min(axis=1) > 2 * REACH
+    picks = pick_blobs((image - 20 * gold).astype(np.float32), PIXEL, LOOKED_FOR).picks
+    assert not gold[np.rint(picks.y).astype(int), np.rint(picks.x).astype(int)].any()
+    assert agreement(picks.centres, truth[free], REACH).recall > 0.8
+
+
+def test_particles_without_noise_are_not_taken_for_gold(rng):
+    image, truth = field(rng, 30, contrast=1.0)
+    picks = pick_blobs(gaussian_filter(image, 6), PIXEL, LOOKED_FOR).picks
+    assert agreement(picks.centres, truth, REACH).recall > 0.9
 
 
 def test_hot_pixels_change_nothing(rng):

@@ -36,6 +36,21 @@ def test_a_few_crystals_do_not_turn_particles_into_noise(rng):
     assert 3.0 < found < 6.0
 
 
+def test_crystals_that_are_a_third_leave_the_cut_below_particles(rng):
+    scores = np.concatenate([noise(rng, 120), rng.normal(7, 1, 30), rng.uniform(20, 100, 15)])
+    assert 3.0 < threshold(scores) < 6.0
+
+
+def test_one_crystal_among_crowded_particles(rng):
+    scores = np.append(rng.normal(6.0, 1.5, 100), 40.0)
+    assert (scores >= threshold(scores)).mean() > 0.9
+
+
+def test_particles_far_stronger_than_noise_are_not_taken_for_gold(rng):
+    scores = np.concatenate([noise(rng, 100), rng.normal(40, 5, 50)])
+    assert 4.0 < threshold(scores) < 30.0
+
+
 def test_few_scores_have_a_fixed_threshold():
     assert threshold(np.empty(0)) == threshold(np.array([1.0, 9.0])) == pytest.approx(3.5)
 
