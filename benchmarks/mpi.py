@@ -36,8 +36,10 @@ COLUMNS = (
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = benchmark_parser(__doc__, "folder for stack, runs and mpi.json")
-    add_shared(parser, n=8000, box=64, k=25, mini_batches=100, em_iterations=0)
+    add_shared(parser, n=8000, box=64, k=25)
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2], help="numbers of processes (%(default)s)")
+    parser.add_argument("--mini-batches", type=int, default=100, help="of VDAM, 0 for none (%(default)s)")
+    parser.add_argument("--em-iterations", type=int, default=0, help="of EM, 0 for none (%(default)s)")
     add_docs(parser, "parallel.md")
     return parser.parse_args(words)
 

@@ -39,13 +39,13 @@ SETS = {
     "bgal": Set("6cvm_beta_galactosidase.pdb.gz", 182, "D2"),
     "proteasome": Set("3c91_20S_proteasome.pdb.gz", 182, "D7"),
     "groel": Set("1aon_GroEL_GroES.pdb.gz", 231, "C7"),
-    "ribosome": Set("ribosome70S_state0.pdb.gz", 291, "C1"),
+    "ribosome": Set("ribosome70S_state0.pdb.gz", 291, "C1", (("n_movies", 120),)),  # few fit into a frame
     "spike_phase_plate": Set(
         "6vxx_spike_closed.pdb.gz", 184, "C3", (("phase_shift", 80.0), ("defocus_min", 5000.0), ("defocus_max", 10000.0))
     ),
     "pol2": Set("1y1v_RNA_polymerase_II.pdb.gz", 202, "C1"),
     "proteasome_dense": Set("3c91_20S_proteasome.pdb.gz", 182, "D7", (("spacing", 0.9), ("n_particles", 0))),
-    "bgal_junk": Set("6cvm_beta_galactosidase.pdb.gz", 182, "D2", (("junk_fraction", 0.4),)),
+    "bgal_junk": Set("6cvm_beta_galactosidase.pdb.gz", 182, "D2", (("junk_fraction", 0.4), ("n_movies", 100))),
 }
 
 
@@ -54,7 +54,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = benchmark_parser(__doc__, "folder for sessions, projects and outcome.jsonl")
     parser.add_argument("--models", type=Path, required=True, help="folder of the structures")
     add_sets(parser, SETS)
-    parser.add_argument("--movies", type=int, default=40, help="of each set (%(default)s)")
+    parser.add_argument("--movies", type=int, default=40, help="of each set but those that say otherwise (%(default)s)")
     parser.add_argument("--edge", type=int, default=1536, help="of the frames, px (%(default)s)")
     add_shared(parser, pixel=1.5, threads=2)
     add_docs(parser)
@@ -64,8 +64,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 def process(one: Set, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Simulate a session, process it, and judge what came out."""
     session, project = folder / "session", folder / "project"
-    spec = MovieSpec(sources=((str(args.models / one.source), 1.0),), n_movies=args.movies, width=args.edge, height=args.edge,
-                     pixel_size=args.pixel, **{"n_particles": 110, "seed": 7, **dict(one.changes)})  # fmt: skip
+    spec = MovieSpec(sources=((str(args.models / one.source), 1.0),), width=args.edge, height=args.edge, pixel_size=args.pixel,
+                     **{"n_movies": args.movies, "n_particles": 110, "seed": 7, **dict(one.changes)})  # fmt: skip
     if not (session / FILE).is_file():
         simulate_movies(spec, session, Silent())
     shutil.rmtree(project, ignore_errors=True)  # of a call that was stopped

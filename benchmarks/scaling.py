@@ -26,7 +26,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = benchmark_parser(__doc__, "folder for stacks, runs and scaling.json")
     parser.add_argument("--sizes", nargs="+", type=int, default=[5000, 20000, 100000], help="particles (%(default)s)")
-    add_shared(parser, box=64, k=25, threads=2, mini_batches=100, em_iterations=0)
+    add_shared(parser, box=64, k=25, threads=2, mini_batches=100)
+    parser.add_argument("--em-iterations", type=int, default=0, help="EM iterations, 0 for none (%(default)s)")
     add_docs(parser)
     return parser.parse_args(words)
 

@@ -10,6 +10,7 @@ from relion4plugin.errors import UserError
 
 _SCRIPTS = "pyworkflow.project.scripts"
 _SAFE = re.compile(r"[\w /.,:=@+-]+", re.ASCII)  # Scipion's own launcher hands the words to a shell
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 WORKFLOW = "workflow.json"
 
 
@@ -53,5 +54,5 @@ def _check_name(folder: Path) -> None:
 
 def said_by_scipion(lines: Sequence[str]) -> str:
     """Return the line of Scipion's output that tells why it failed: its scripts print their usage after it."""
-    errors = [line.strip() for line in lines if line.strip().startswith("ERROR:")]
+    errors = [_COLOUR.sub("", line.strip()) for line in lines if line.strip().startswith("ERROR:")]
     return errors[-1] if errors else lines[-1] if lines else "no message"

@@ -17,6 +17,8 @@ from relion4plugin.refinement.streaming import classify_stream, read_stream, str
 
 POLL_SECONDS = 10.0
 KEPT_CALLS = 3  # whose files stay, besides those of the newest written iteration
+GROWTH = 2.5  # times as many particles are expected in the end as a stream begins with
+TOO_MANY = 1.5  # times as many classes as there should be in the end; then the last call begins anew
 _NUMBER = re.compile(r"run_it(\d{3,})_optimiser\.star$")
 
 
@@ -100,7 +102,13 @@ def _call(
     parameters: Class2DParameters, settings: RefinementSettings, particles: ParticleSet, out_dir: Path, progress: Progress, *, last: bool
 ) -> RefinementResult:
     begun = newest_call(out_dir)
-    n_classes = n_classes_of(parameters, len(particles)) if begun is None else _begun_with(begun)
+    n_classes = n_classes_of(parameters, len(particles) if last else round(GROWTH * len(particles)))
+    if begun is not None and last and _begun_with(begun) > TOO_MANY * n_classes:
+        for path in out_dir.glob("run_it*"):
+            path.unlink()
+        begun = None
+    elif begun is not None:
+        n_classes = _begun_with(begun)
     result = classify_stream(replace(settings, n_classes=n_classes), particles, out_dir, progress, resume=begun, last=last)
     _tidy(out_dir, settings.n_iterations)
     return result

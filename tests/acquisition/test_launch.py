@@ -288,7 +288,7 @@ def test_a_name_that_scipion_has_already_is_refused(plan, scipion, own_projects)
 
 
 def test_the_reason_stands_above_the_usage_of_a_script():
-    text = "\n    ERROR: There is already a project with this name: S\n\n    Usage: scipion python\n  This script will create a project\n"
+    text = "\n    ERROR: There is already a project with this name: \x1b[91mS\x1b[0m\n\n    Usage: NAME\n  It makes a project\n"
     assert said_by_scipion(text.splitlines()) == "ERROR: There is already a project with this name: S"
     assert said_by_scipion(["one", "two"]) == "two" and said_by_scipion([]) == "no message"
 

@@ -99,7 +99,7 @@ def test_finding_a_command_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("problem", "line"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "o.mrc"), r"cannot write o\.mrc: no space left on device; make room on / \("),
+        (OSError(errno.ENOSPC, "No space left on device", "o.mrc"), r"cannot write o\.mrc: no space left on device; make room on /"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), r"cannot write .*/here: disk quota exceeded; make room on "),
         (OSError(errno.EROFS, "Read-only file system", "/mnt/x"), "cannot write /mnt/x: read-only file system; expected a writable folder"),
         (PermissionError(errno.EACCES, "Permission denied", "a.star"), r"cannot use a\.star: permission denied; check that it is there, "),

@@ -54,13 +54,25 @@ def test_the_same_job_takes_up_what_was_added(growing, tmp_path):
     assert read_star(out / "job.star")["job"]["rlnJobIsContinue"] == 1
 
 
+def n_classes(outputs):
+    return read_star(outputs.model_star)["model_general"]["rlnNrClasses"]
+
+
 def test_few_particles_are_put_into_few_classes_and_the_stream_keeps_them(growing, tmp_path):
-    asked = {"nr_classes": 10, "parts_per_class": 20}
+    asked = {"nr_classes": 10, "parts_per_class": 50}
     for n in (80, 240):
-        outputs = class2d.run(parameters(growing(n), **asked), tmp_path / "Class2D", Silent())
-        assert read_star(outputs.model_star)["model_general"]["rlnNrClasses"] == 4
-    offline = class2d.run(parameters(growing(70), do_stream=False, nr_iter_grad=4, **asked), tmp_path / "offline", Silent())
-    assert read_star(offline.model_star)["model_general"]["rlnNrClasses"] == 3
+        assert n_classes(class2d.run(parameters(growing(n), **asked), tmp_path / "Class2D", Silent())) == 4
+    offline = class2d.run(parameters(growing(150), do_stream=False, nr_iter_grad=4, **asked), tmp_path / "offline", Silent())
+    assert n_classes(offline) == 3
+
+
+def test_a_stream_that_ends_with_far_fewer_particles_than_expected_begins_anew(growing, tmp_path):
+    asked = {"nr_classes": 10, "parts_per_class": 20}
+    assert n_classes(class2d.run(parameters(growing(80), **asked), tmp_path / "Class2D", Silent())) == 10
+    ended = class2d.run(parameters(growing(100), stream_last=True, **asked), tmp_path / "Class2D", Silent())
+    assert (n_classes(ended), len(read_particles(ended.data_star)), newest_call(tmp_path / "Class2D")) == (5, 100, ended.optimiser_star)
+    more = class2d.run(parameters(growing(240), stream_last=True, **asked), tmp_path / "Class2D", Silent())
+    assert n_classes(more) == 5
 
 
 def test_only_what_needs_a_stream_stands_in_its_section():

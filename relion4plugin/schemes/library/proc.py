@@ -205,7 +205,7 @@ def _add_2d(draft: Draft) -> None:
             "use_gpu": "$$has_gpu",
             "do_stream": "Yes",
             "stream_first": "1",
-            "parts_per_class": "20",
+            "parts_per_class": "50",
             "stream_last": "$$is_idle",
         },
     )
