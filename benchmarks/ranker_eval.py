@@ -23,9 +23,10 @@ from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_thre
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
 from relion4plugin.ranker.job_stage import JobStage, job_classes, scores_in_jobs
 from relion4plugin.ranker.metrics import Rates, roc_auc, selection_rates, spearman, supervised_threshold
+from relion4plugin.ranker.particle_size import fitted_samples
 from relion4plugin.ranker.samples import Samples, concatenate, read_samples
 from relion4plugin.ranker.standing import job_rows
-from relion4plugin.ranker.weights import load_weights
+from relion4plugin.ranker.weights import Ranker, load_weights
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
 LEAST_CLASSES = 8  # of a job, for a rank correlation
@@ -58,6 +59,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tune", action="store_true", help="look for the rule of the calibrated threshold")
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/ranker_model.md")
     return parser.parse_args(words)
+
+
+def as_scored(ranker: Ranker, samples: Samples) -> Samples:
+    """The samples with images as this ranker gets them: those of jobs with large particles shrunk, where its job stage says so."""
+    largest = ranker.job_stage.largest if ranker.job_stage else math.inf
+    return fitted_samples(samples, ranker.score, largest)
 
 
 def rates_of(samples: Samples, scores: np.ndarray, threshold: float) -> Rates:
@@ -257,17 +264,18 @@ def main() -> int:
     ranker = load_weights(options.weights)
     validation, test = (read_samples(options.set / f"set_{split}.npz") for split in ("validation", "test"))
     if options.tune:
-        known = concatenate([read_samples(options.set / "set_train.npz"), validation])
+        known = as_scored(ranker, concatenate([read_samples(options.set / "set_train.npz"), validation]))
         for value, settings in tune(known, ranker.score(known.images, known.features))[:8]:
             print(f"{value:.4f} {settings}")
         return 0
     settings = CalibrationSettings()
     lines: list[str] = []
-    for name, samples in (("Validation", validation), ("Test", test)):
+    for name, given in (("Validation", validation), ("Test", test)):
+        samples = as_scored(ranker, given)
         scores = ranker.score(samples.images, samples.features)
         jobs = judge(samples, scores, settings, ranker.job_stage)
         lines += [*summary(name, samples, scores, jobs), ""]
-    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(test, scores, ranker.job_stage), ""]
+    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(samples, scores, ranker.job_stage), ""]
     if options.others:
         lines += ["| Weights | MSE, validation | MSE, test | Mean FPR, FNR at each job's best cut |", "|---|---|---|---|"]
         for name, path in (word.split("=", 1) for word in options.others):
@@ -279,7 +287,7 @@ def main() -> int:
         lines.append("")
     print("\n".join(lines))
     if options.picture:
-        draw(test, scores, options.picture)
+        draw(samples, scores, options.picture)
     if options.docs:
         replace_section(DOCS, "ranker", "\n".join(lines))
         (options.set / "evaluation.json").write_text(json.dumps(jobs, indent=1))

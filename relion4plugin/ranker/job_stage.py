@@ -19,11 +19,12 @@ from relion4plugin.errors import UserError
 from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees
 from relion4plugin.ranker.calibrated import data_set_level
 from relion4plugin.ranker.evaluation import good_classes, particle_numbers
+from relion4plugin.ranker.particle_size import LARGEST
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 
 CARD_KEY = "job_stage"
-STAGE_VERSION = 1
+STAGE_VERSION = 2  # since 2 images are shrunk where particles are larger than most that it was trained on
 TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
 _PREFIX = f"{CARD_KEY}."
 _SURE = 1e-3  # probabilities beyond this and its complement count as equal
@@ -63,12 +64,16 @@ class JobStage:
         How the threshold of a job follows from its probabilities.
     about
         What it was trained on, storable as JSON.
+    largest
+        Radius in px to which larger particles are shrunk before network and stage see them (`particle_size.fitted_images`); infinite for
+        stages of version 1, which take images as they are.
     """
 
     trees: BoostedTrees
     inputs: tuple[str, ...]
     threshold: OddsThreshold
     about: dict[str, Any]
+    largest: float = math.inf
 
     def scores(self, job: JobClasses) -> np.ndarray:
         """Return the score in this job of each class, float64 (n,): the probability that it is good."""
@@ -91,7 +96,7 @@ def scores_in_jobs(stage: JobStage, samples: Samples, scores: np.ndarray) -> np.
 
 
 def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[str, Any]) -> JobStage:
-    """Train the stage.
+    """Train the stage, with images as they are.
 
     Parameters
     ----------
@@ -121,7 +126,7 @@ def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[s
             tables.setdefault(name, np.empty(len(samples)))[rows] = values
     table = np.stack(list(tables.values()), axis=1)
     trees = grow_trees(table, good.astype(np.float64), error_weights(samples), TREES, seed)
-    return JobStage(trees, tuple(tables), OddsThreshold(), about)
+    return JobStage(trees, tuple(tables), OddsThreshold(), about, LARGEST)
 
 
 def error_weights(samples: Samples) -> np.ndarray:
@@ -146,6 +151,7 @@ def stage_to_store(stage: JobStage) -> tuple[dict[str, torch.Tensor], dict[str, 
         "threshold": dataclasses.asdict(stage.threshold),
         "trees": dataclasses.asdict(TREES),
         "about": stage.about,
+        **({"largest_radius": stage.largest} if math.isfinite(stage.largest) else {}),
     }
     return tensors, block
 
@@ -165,7 +171,8 @@ def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], f
         raise UserError(f"weights {file}: job stage {block['version']} is newer than this program's {STAGE_VERSION}: update it")
     try:
         arrays = {f.name: tensors[_PREFIX + f.name].numpy() for f in dataclasses.fields(BoostedTrees)}
-        stage = JobStage(BoostedTrees(**arrays), tuple(block["inputs"]), OddsThreshold(**block["threshold"]), dict(block["about"]))
+        threshold, largest = OddsThreshold(**block["threshold"]), float(block.get("largest_radius", math.inf))
+        stage = JobStage(BoostedTrees(**arrays), tuple(block["inputs"]), threshold, dict(block["about"]), largest)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"weights {file}: the job stage is not complete ({error}); copy the file again") from error
     _check(stage, file)
@@ -179,3 +186,7 @@ def _check(stage: JobStage, file: Path) -> None:
     whole = n > 0 and (nodes + 1).bit_count() == 1 and all(getattr(trees, name).shape == shape for name, shape in shapes.items())
     if not (whole and trees.column.min() >= UNUSED and trees.column.max() < len(stage.inputs)):
         raise UserError(f"weights {file}: the trees of the job stage do not fit together; copy the file again")
+    if not stage.largest > 0:
+        raise UserError(
+            f"weights {file}: the largest radius of the job stage is {stage.largest:g}, expected more than 0; copy the file again"
+        )

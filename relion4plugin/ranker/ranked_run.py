@@ -128,7 +128,8 @@ def scores_of(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> np.nd
     """
     require_scorable(run)
     scores = np.full(len(run.pdf), NO_SCORE)
-    scores[features.classes] = ranker.score(features.images, features.normalised)
+    images = ranker.fitted(features.images, features.normalised, features.particles)
+    scores[features.classes] = ranker.score(images, features.normalised)
     return scores
 
 
@@ -136,8 +137,8 @@ def job_scores_of(run: ClassRun, features: ClassFeatures, scores: np.ndarray, ra
     """Score all classes within their job, float64 (K,), -999 for those without features; None if the weights cannot."""
     if ranker.job_stage is None:
         return None
-    own = scores[features.classes]
-    job = JobClasses(own, features.normalised, features.images, features.particles, features.resolution)
+    images = ranker.fitted(features.images, features.normalised, features.particles)
+    job = JobClasses(scores[features.classes], features.normalised, images, features.particles, features.resolution)
     found = np.full(len(run.pdf), NO_SCORE)
     found[features.classes] = ranker.job_stage.scores(job)
     return found

@@ -14,6 +14,7 @@ from relion4plugin.ranker.held_out import divide
 from relion4plugin.ranker.job_stage import OddsThreshold, error_weights, fit_job_stage, scores_in_jobs
 from relion4plugin.ranker.metrics import roc_auc
 from relion4plugin.ranker.network import ClassRankerNet
+from relion4plugin.ranker.particle_size import LARGEST
 from relion4plugin.ranker.standing import JobClasses, standing
 from relion4plugin.ranker.weights import load_weights, save_weights
 from tests.ranker.samples_for_tests import toy_samples
@@ -108,6 +109,7 @@ def rewritten(path, stage, change):
         (lambda tensors, block: tensors.pop("job_stage.leaf"), "not complete"),
         (lambda tensors, block: block["inputs"].pop(), "do not fit"),
         (lambda tensors, block: tensors.update({"job_stage.limit": torch.zeros(2, 3)}), "do not fit"),
+        (lambda tensors, block: block.update(largest_radius=0.0), "largest radius"),
     ],
 )
 def test_a_damaged_stage_is_refused(stage, tmp_path, change, message):
@@ -139,4 +141,4 @@ def test_parts_divide_no_structure():
 
 def test_the_shipped_weights_have_a_stage():
     shipped = load_weights().job_stage
-    assert shipped is not None and shipped.about["parts"] == 4 and "score" in shipped.inputs
+    assert shipped is not None and shipped.about["parts"] == 4 and "score" in shipped.inputs and shipped.largest == LARGEST
