@@ -84,7 +84,7 @@ def test_a_ranker_fits_images_if_its_job_stage_says_so(stage, tmp_path, monkeypa
 def test_the_shipped_weights_score_a_particle_in_a_tight_mask_as_in_a_wide_one():
     ranker = load_weights()
     ring = np.clip(disc(13) - 0.4 * disc(7), 0, 1)  # a hollow sphere, seen in a mask of two diameters
-    wide, tight = (np.stack([image] * 4) for image in (ring, np.clip(disc(26) - 0.4 * disc(14), 0, 1)))
+    wide, tight = (np.stack([image] * 4) for image in (ring, np.clip(disc(25) - 0.4 * disc(13), 0, 1)))
     features, particles = np.zeros((4, 24), np.float32), np.full(4, 200.0)
     fitted = ranker.fitted(tight, features, particles)
     in_wide, in_tight, with_fit = (float(ranker.score(x, features)[0]) for x in (wide, tight, fitted))
