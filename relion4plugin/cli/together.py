@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from relion4plugin.cli.job_process import terminable
 from relion4plugin.errors import UserError
 from relion4plugin.parallel.launched import launched
-from relion4plugin.parallel.ranks import Ranks, join
+from relion4plugin.parallel.ranks import Ranks
+from relion4plugin.parallel.world import join
 
 SHARED = ("class2d", "class3d", "initialmodel", "refine3d", "run-job")  # commands whose work is shared out
 

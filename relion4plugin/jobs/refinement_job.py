@@ -13,7 +13,7 @@ from relion4plugin.jobs.job_star import JobStar
 from relion4plugin.jobs.jobdir import JobDirectory, prepare_output
 from relion4plugin.jobs.parameters import to_job_options
 from relion4plugin.jobs.refinement_options import own_command
-from relion4plugin.parallel.ranks import world
+from relion4plugin.parallel.world import world
 from relion4plugin.progress import Progress
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from relion4plugin.imaging.masks import soft_disc
 from relion4plugin.progress import Progress, Silent
 from relion4plugin.refinement import accuracy, autosampling, gold_standard, maximise, nuisance, output, resolution, restart, schedules
 from relion4plugin.refinement.centring import centre_classes
-from relion4plugin.refinement.expectation import make_expectation
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
 from relion4plugin.refinement.initial_maps import lowpass_start, solvent_mask
 from relion4plugin.refinement.output import RefinementResult
@@ -26,6 +25,7 @@ from relion4plugin.refinement.run_state import RunState
 from relion4plugin.refinement.search import Expectation, SearchPlan
 from relion4plugin.refinement.seeding import choose_classes, expect_seeds, expect_together, seeding_iteration
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
+from relion4plugin.refinement.shared_expectation import make_expectation
 from relion4plugin.refinement.start import Inputs, check, start_run
 from relion4plugin.refinement.state import Changes, Model, measure_changes
 

@@ -1,4 +1,4 @@
-"""Which expectation step runs: fused kernels on the CPU, array operations on a GPU or for kept poses, alone or with other processes."""
+"""Which expectation step runs: fused kernels on the CPU, array operations on a GPU or for kept poses."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from relion4plugin.arrays import device_namespace
-from relion4plugin.parallel.ranks import world
 from relion4plugin.refinement.images import ImageModel, ImageSource
 from relion4plugin.refinement.search import Batch, Expectation
 from relion4plugin.refinement.settings import RefinementSettings
@@ -27,23 +26,6 @@ class ExpectationStep(Protocol):
 
     def close(self) -> None:
         """Free threads or device memory."""
-
-
-def make_expectation(settings: RefinementSettings, source: ImageSource, images: ImageModel) -> ExpectationStep:
-    """Return the expectation step of a run, which takes all processes that were started together.
-
-    Raises
-    ------
-    UserError
-        If they do not know of each other, or the device of the settings is not there.
-    """
-    ranks = world()
-    own = own_expectation(settings, source, images)
-    if ranks.size == 1:
-        return own
-    from relion4plugin.refinement.shared_expectation import SharedExpectation
-
-    return SharedExpectation(ranks, own, settings, source, images)
 
 
 def own_expectation(settings: RefinementSettings, source: ImageSource, images: ImageModel) -> ExpectationStep:

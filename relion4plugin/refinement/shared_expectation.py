@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from relion4plugin.errors import UserError
 from relion4plugin.files.particles import ParticleSet
 from relion4plugin.parallel.ranks import Ranks
+from relion4plugin.parallel.world import world
 from relion4plugin.refinement.expectation import ExpectationStep, own_expectation
 from relion4plugin.refinement.images import ImageModel, ImageSource
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums
@@ -74,6 +75,21 @@ def share_out(batch: Batch, size: int) -> list[_Share]:
     """Cut a batch into runs of consecutive particles, as even as can be, one for each of `size` processes."""
     parts = np.array_split(np.arange(len(batch.rows)), size)
     return [_Share(batch.part(part if len(part) else np.array([0])), bool(len(part))) for part in parts]
+
+
+def make_expectation(settings: RefinementSettings, source: ImageSource, images: ImageModel) -> ExpectationStep:
+    """Return the expectation step of a run, which takes all processes that were started together.
+
+    Raises
+    ------
+    UserError
+        If they do not know of each other, or the device of the settings is not there.
+    """
+    ranks = world()
+    own = own_expectation(settings, source, images)
+    if ranks.size == 1:
+        return own
+    return SharedExpectation(ranks, own, settings, source, images)
 
 
 class SharedExpectation:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from relion4plugin.errors import UserError
-from relion4plugin.parallel import ranks
+from relion4plugin.parallel import world as joined
 from relion4plugin.parallel.mpi import _pieces
-from relion4plugin.parallel.ranks import Solo, join, world
+from relion4plugin.parallel.ranks import Solo
+from relion4plugin.parallel.world import join, world
 
 VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
@@ -39,7 +40,7 @@ def test_without_mpi4py(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(UserError, match=r"started as 3 processes, which need mpi4py .*pip install"):
         join()
-    assert ranks._joined is None
+    assert joined._joined is None
 
 
 def test_arrays_are_sent_as_real_numbers_in_pieces(monkeypatch):

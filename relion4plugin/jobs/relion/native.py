@@ -7,7 +7,7 @@ from typing import Any
 
 from relion4plugin.jobs.job_type import Execution, NativeRunner
 from relion4plugin.parallel.mpirun import shortage
-from relion4plugin.parallel.ranks import world
+from relion4plugin.parallel.world import world
 
 
 def restart_runner(module: str, keeps_directory: bool = True) -> NativeRunner:
