@@ -128,7 +128,7 @@ def keep_record(out: Path, record: dict[str, Any]) -> None:
 def table(records: list[dict[str, Any]]) -> str:
     """Return the table of data sets."""
     return markdown_table(
-        ["Data set", *(title for title, _ in COLUMNS)], [[r["set"], *(_cell(r[key]) for _, key in COLUMNS)] for r in records]
+        ["Data set", *(title for title, _ in COLUMNS)], [[r["set"], *(_cell(r.get(key)) for _, key in COLUMNS)] for r in records]
     )
 
 

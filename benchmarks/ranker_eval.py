@@ -112,7 +112,8 @@ def particle_shares(samples: Samples, selected: np.ndarray) -> dict[str, float]:
     true = particles * np.asarray(samples.extra.get("purity", np.full(len(samples), np.nan)), np.float64)
     kept = float(true[selected].sum())
     pure = kept / float(particles[selected].sum()) if selected.any() else math.nan
-    return {"true_before": float(true.sum() / particles.sum()), "true_after": pure, "true_kept": kept / float(true.sum())}
+    all_true = float(true.sum())
+    return {"true_before": all_true / particles.sum(), "true_after": pure, "true_kept": kept / all_true if all_true else math.nan}
 
 
 def rank_correlation(samples: Samples, scores: np.ndarray) -> float:

@@ -69,7 +69,10 @@ def _picks(root: Path, row: dict[Any, Any]) -> pd.DataFrame:
 
 
 def completeness(left: Left, n_movies: int) -> dict[str, int]:
-    """Count what is missing or there twice; all figures but the numbers of movies and particles should be 0."""
+    """Count what is missing or there twice; all figures but the numbers of movies and particles should be 0.
+
+    A process that is killed while it writes leaves a temporary file, which nobody reads.
+    """
     wanted = {f"movie_{i + 1:05d}" for i in range(n_movies)}
     found: dict[str, int] = {"movies": n_movies, "particles": len(left.particles)}
     for name, table in (("corrected", left.motion), ("CTFs", left.ctf)):

@@ -35,8 +35,8 @@ def run_together(words: Sequence[str], run: Callable[[Sequence[str]], int]) -> i
             raise UserError(f"started as {size} processes, but only {', '.join(SHARED)} share their work: start one process")
         ranks = join()
     except UserError as error:
-        if number == 0:
-            print(f"error: {error}", file=sys.stderr)
+        if number == 0 or (words and words[0] in SHARED):  # one process may lack what the others have
+            print(f"error: process {number}: {error}" if number else f"error: {error}", file=sys.stderr)
         return 2
     return _lead(ranks, words, run) if ranks.rank == 0 else _help(ranks)
 
@@ -64,5 +64,10 @@ def _help(ranks: Ranks) -> int:
     # who ends the leader ends all: it leaves its marker first
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    help_leader(ranks)
+    try:
+        help_leader(ranks)
+    except BaseException:  # else the leader would wait for an answer
+        traceback.print_exc()
+        sys.stderr.flush()
+        ranks.abort(1)
     return 0

@@ -30,6 +30,8 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> UserError:
         What happened, of any kind.
     """
     reason = (error.strerror or str(error)).lower()
+    if error.errno == errno.EIO:
+        return UserError(f"cannot read or write {path}: {reason}; check its disk, and the input's, for damage or a lost connection")
     if error.errno not in _FULL:
         return UserError(f"cannot write {path}: {reason}; expected a writable folder with free space, choose another output folder")
     disk, free = disk_of(path)

@@ -74,16 +74,19 @@ class PickRun(MicrographJob[Figures]):
 
     def kept(self, item: int) -> Figures | None:
         """Return the figures of a micrograph that has a file of picks."""
-        name = self.names[item]
-        path = coordinates_file(self.out_dir, name)
+        name, path = self.names[item], self.mark(item)
         if not path.is_file():
             return None
         return self._told[name] if name in self._told else self._judged(item, read_picks(path))
 
+    def mark(self, item: int) -> Path:
+        """Return the file of picks of a micrograph."""
+        return coordinates_file(self.out_dir, self.names[item])
+
     def write(self, item: int, picks: Picks) -> Figures:
         """Write the picks of a micrograph, and what else is wanted."""
         micrograph = self.micrographs[item]
-        path = coordinates_file(self.out_dir, micrograph.name)
+        path = self.mark(item)
         if self._parameters.do_overlay:
             truth = known_picks(self._truth, micrograph.name)
             picture = draw_overlay(micrograph.image(), micrograph.pixel_size, picks, self._diameter, truth)

@@ -1,6 +1,7 @@
 """2D classification of particles that still arrive: calls that take what is there, or one that waits for more."""
 
 import re
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from relion4plugin.refinement.streaming import classify_stream, read_stream, str
 POLL_SECONDS = 10.0
 KEPT_CALLS = 3  # whose files stay, besides those of the newest written iteration
 GROWTH = 2.5  # times as many particles are expected in the end as a stream begins with
+FORMER = "former"  # folder of a stream that begins anew, until that is done
 TOO_MANY = 1.5  # times as many classes as there should be in the end; then the last call begins anew
 _NUMBER = re.compile(r"run_it(\d{3,})_optimiser\.star$")
 
@@ -103,15 +105,23 @@ def _call(
 ) -> RefinementResult:
     begun = newest_call(out_dir)
     n_classes = n_classes_of(parameters, len(particles) if last else round(GROWTH * len(particles)))
-    if begun is not None and last and _begun_with(begun) > TOO_MANY * n_classes:
-        for path in out_dir.glob("run_it*"):
-            path.unlink()
-        begun = None
-    elif begun is not None:
-        n_classes = _begun_with(begun)
+    if begun is not None and parameters.parts_per_class > 0:
+        if last and _begun_with(begun) > TOO_MANY * n_classes:
+            _set_aside(out_dir)
+            begun = None
+        else:
+            n_classes = _begun_with(begun)
     result = classify_stream(replace(settings, n_classes=n_classes), particles, out_dir, progress, resume=begun, last=last)
+    shutil.rmtree(out_dir / FORMER, ignore_errors=True)
     _tidy(out_dir, settings.n_iterations)
     return result
+
+
+def _set_aside(out_dir: Path) -> None:
+    """Move the files of a stream, which begins anew, into a folder of their own: if that fails they are still there."""
+    (out_dir / FORMER).mkdir(exist_ok=True)
+    for path in out_dir.glob("run_it*"):
+        path.replace(out_dir / FORMER / path.name)
 
 
 def _begun_with(optimiser: Path) -> int:

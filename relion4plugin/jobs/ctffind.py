@@ -115,6 +115,9 @@ class _Job(MicrographJob[CtfEstimate]):
         root = self._root(item)
         return read_log(log_path(root)) if _picture(root).is_file() and log_path(root).is_file() else None
 
+    def mark(self, item: int) -> Path:
+        return log_path(self._root(item))
+
     def compute(self, item: int) -> Callable[[], CtfEstimate]:
         """Estimate one micrograph; return what writes its files."""
         p, source = self._parameters, self._sources[item]

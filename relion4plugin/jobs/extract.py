@@ -142,10 +142,10 @@ class _Job(MicrographJob[Path]):
         return JoinedTable(self.out_dir / PARTICLES, "particles")
 
     def kept(self, item: int) -> Path | None:
-        star = self._star(item)
+        star = self.mark(item)
         return star if star.is_file() else None
 
-    def _star(self, item: int) -> Path:
+    def mark(self, item: int) -> Path:
         root = self._micrographs.roots[item]
         return root.with_name(root.name + _FINISHED)
 
@@ -179,7 +179,7 @@ class _Job(MicrographJob[Path]):
         return rows.assign(rlnImageName=images, **self._source.columns(item))
 
     def _write(self, item: int, images: Extracted, table: pd.DataFrame) -> Path:
-        root, star, s = self._micrographs.roots[item], self._star(item), self._settings
+        root, star, s = self._micrographs.roots[item], self.mark(item), self._settings
         root.parent.mkdir(parents=True, exist_ok=True)
         pixel_size = float(self._micrographs.pixel_sizes[item]) * s.box / s.size
         mode = 12 if s.half_precision else 2

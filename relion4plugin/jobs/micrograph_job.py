@@ -89,6 +89,10 @@ class MicrographJob(ABC, Generic[Result]):
         """Return what an earlier execution found, None where it did not finish; an item with a damaged file (UserError) is not."""
 
     @abstractmethod
+    def mark(self, item: int) -> Path:
+        """Return the file of an item that is written last, without which it is not finished."""
+
+    @abstractmethod
     def write_lists(self, finished: Mapping[int, Result]) -> None:
         """Write the lists of what is finished, which is in the order of the input and never nothing."""
 
@@ -115,6 +119,8 @@ class MicrographJob(ABC, Generic[Result]):
         self._n_kept = len(self.finished)
         needed_bytes += bytes_each * len(self.unfinished())
         prepare_map_output(self.out_dir, () if is_continue else self.KIND.lists, needed_bytes, overwrite)
+        for item in () if is_continue else range(len(self.names)):
+            self.mark(item).unlink(missing_ok=True)  # of other options; a kill must not mix them with what is made now
 
     def unfinished(self) -> list[int]:
         """Return the items that are still to be done."""

@@ -150,6 +150,9 @@ class _Job(MicrographJob[Motion]):
         files = files_of(self._movies[item], self._parameters, self.out_dir)
         return accumulated_motion(read_motion(files.motion)) if files.complete() else None
 
+    def mark(self, item: int) -> Path:
+        return files_of(self._movies[item], self._parameters, self.out_dir).motion
+
     def compute(self, item: int) -> Callable[[], Motion]:
         """Correct one movie; return what writes its files."""
         p, movie = self._parameters, self._movies[item]

@@ -75,6 +75,9 @@ def gpu_remarks(parameters: Any) -> tuple[str, ...]:
     if len(gpus) > processes:
         used = ", ".join(str(gpu) for gpu in gpus[:processes])
         remarks.append(f"gpu_ids '{parameters.gpu_ids}' names several GPUs; one process uses one: GPU {used}")
+    if 0 < len(gpus) < processes:
+        cards = f"GPU {', '.join(str(gpu) for gpu in gpus)}"
+        remarks.append(f"{processes} processes share {cards}; name one card for each, as --gpu 0:1, unless each sees its own")
     if parameters.gpu_ids and not gpus:
         remarks.append(f"gpu_ids '{parameters.gpu_ids}' has no effect while use_gpu is No")
     return tuple(remarks)

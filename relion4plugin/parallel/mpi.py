@@ -71,7 +71,10 @@ class Mpi:
 
     def answer(self, answer: Any) -> None:
         """Send it to the leader, and wait until it has those of all."""
-        self._comm.send(answer, 0, ANSWER)
+        sending, pause = self._comm.isend(answer, 0, ANSWER), SHORTEST  # a large one is not taken before the leader looks
+        while not sending.Test():
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST)
         self._receive(0, GO)
 
     def answers(self) -> list[Any]:

@@ -5,8 +5,12 @@ import os
 import shlex
 import shutil
 
+from relion4plugin.errors import UserError
+
 _VARIABLE = "RELION_MPIRUN"
 DEFAULT_LAUNCHER = "mpirun --bind-to none"  # else all threads of a process would share one core
+# Open MPI starts no more processes than there are physical cores, or tasks of a queue's job; room is counted here (Open MPI 4 and 5).
+_SLOTS = ("env", "OMPI_MCA_rmaps_base_oversubscribe=1", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe")
 _FOR_ROOT = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
 
 
@@ -24,11 +28,17 @@ def mpirun_words(wanted: int, threads: int) -> tuple[str, ...]:
     -------
     tuple of str
         Nothing where one process is all that can be had; `shortage` says why.
+
+    Raises
+    ------
+    UserError
+        If RELION_MPIRUN is not a command.
     """
     processes = min(wanted, _room(threads))
     if processes < 2 or _missing():
         return ()
-    return (*_program(), "-n", str(processes))
+    program = _program()
+    return (*(_SLOTS if program[0] == "mpirun" else ()), *program, "-n", str(processes))
 
 
 def shortage(wanted: int, threads: int) -> str:
@@ -40,7 +50,10 @@ def shortage(wanted: int, threads: int) -> str:
 
 
 def _program() -> list[str]:
-    return shlex.split(os.environ.get(_VARIABLE) or DEFAULT_LAUNCHER)
+    try:
+        return shlex.split(os.environ.get(_VARIABLE, "")) or shlex.split(DEFAULT_LAUNCHER)
+    except ValueError as error:
+        raise UserError(f"{_VARIABLE} is '{os.environ[_VARIABLE]}' ({error}); expected a program and its options") from error
 
 
 def _missing() -> str:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -215,9 +216,10 @@ class _Scaled:
 
     def __init__(self, advance: Callable[[int], object], own: int, total: int) -> None:
         self._advance, self._own, self._total = advance, own, total
-        self._done = 0
+        self._done, self._lock = 0, Lock()
 
     def __call__(self, count: int) -> None:
-        before = self._done * self._total // self._own
-        self._done += count
-        self._advance(self._done * self._total // self._own - before)
+        with self._lock:
+            before = self._done * self._total // self._own
+            self._done += count
+            self._advance(self._done * self._total // self._own - before)

@@ -75,6 +75,24 @@ def test_a_stream_that_ends_with_far_fewer_particles_than_expected_begins_anew(g
     assert n_classes(more) == 5
 
 
+def test_what_was_there_is_kept_until_the_new_beginning_is_done(growing, tmp_path, monkeypatch):
+    asked, out = {"nr_classes": 10, "parts_per_class": 20}, tmp_path / "Class2D"
+    class2d.run(parameters(growing(80), **asked), out, Silent())
+    with monkeypatch.context() as broken:
+        broken.setattr(class2d_stream, "classify_stream", lambda *_, **__: (_ for _ in ()).throw(UserError("disk full")))
+        with pytest.raises(UserError, match="disk full"):
+            class2d.run(parameters(growing(100), stream_last=True, **asked), out, Silent())
+    assert newest_call(out / class2d_stream.FORMER) is not None
+    assert n_classes(class2d.run(parameters(growing(100), stream_last=True, **asked), out, Silent())) == 5
+    assert not (out / class2d_stream.FORMER).exists()
+
+
+def test_another_number_of_classes_is_refused(growing, tmp_path):
+    class2d.run(parameters(growing(80)), tmp_path / "Class2D", Silent())
+    with pytest.raises(UserError, match="2 classes"):
+        class2d.run(parameters(growing(160), nr_classes=3), tmp_path / "Class2D", Silent())
+
+
 def test_only_what_needs_a_stream_stands_in_its_section():
     names = [field.name for field in sections_of(Class2DParameters)[STREAM]]
     assert names == ["do_stream", "stream_first", "stream_wait", "stream_last"]

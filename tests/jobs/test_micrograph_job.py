@@ -28,6 +28,9 @@ class Lengths(MicrographJob[int]):
             raise UserError("damaged")
         return int(path.read_text()) if path.is_file() else None
 
+    def mark(self, item):
+        return self.out_dir / self.names[item]
+
     def compute(self, item):
         name = self.names[item]
         with naming(name):
@@ -49,6 +52,14 @@ def execute(out_dir, is_continue=False, overwrite=False, at_most=-1, **kinds):
     job = Lengths(Path(out_dir), **kinds)
     job.prepare(is_continue, overwrite)
     return job, job.treat(job.compute, Silent(), n_threads=2, at_most=at_most)
+
+
+def test_what_was_interrupted_while_all_was_made_anew_is_not_mixed_with_the_old(tmp_path):
+    execute(tmp_path)
+    execute(tmp_path, overwrite=True, at_most=2)
+    job = Lengths(tmp_path)
+    job.prepare(True, False)
+    assert sorted(job.finished) == [0, 1]
 
 
 def test_bad_items_and_those_without_a_result_are_left_out(tmp_path):
@@ -103,6 +114,6 @@ def test_room_is_asked_for_what_is_not_finished(tmp_path, monkeypatch):
     monkeypatch.setattr(micrograph_job, "prepare_map_output", lambda out_dir, names, needed_bytes, overwrite: asked.append(needed_bytes))
     for name in NAMES[:3]:
         (tmp_path / name).write_text(str(len(name)))
-    for is_continue in (False, True):
+    for is_continue in (True, False):
         Lengths(tmp_path).prepare(is_continue, overwrite=True, needed_bytes=7, bytes_each=100)
-    assert asked == [407, 107]
+    assert asked == [107, 407]

@@ -1,9 +1,12 @@
 import importlib.util
 import os
+import shutil
 import stat
+import subprocess
 
 import pytest
 
+from relion4plugin.errors import UserError
 from relion4plugin.parallel import mpirun
 from relion4plugin.parallel.mpirun import mpirun_words, shortage
 
@@ -23,7 +26,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def test_as_many_as_asked_for_or_as_there_are_cores(machine):
-    assert mpirun_words(2, 4) == ("mpirun", "--bind-to", "none", "-n", "2")
+    assert mpirun_words(2, 4) == (*mpirun._SLOTS, "mpirun", "--bind-to", "none", "-n", "2")
     assert mpirun_words(5, 3)[-1] == "2"
     assert mpirun_words(3, 8) == () and mpirun_words(1, 1) == ()
     assert shortage(2, 4) == "" and shortage(1, 16) == ""
@@ -45,10 +48,29 @@ def test_root_must_be_allowed_to(machine, monkeypatch):
         assert mpirun_words(2, 1) == () and "does not start as root unless OMPI_ALLOW_RUN_AS_ROOT and" in shortage(2, 1)
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.setenv(name, "1")
-    assert len(mpirun_words(2, 1)) == 5 and shortage(2, 1) == ""
+    assert mpirun_words(2, 1)[-2:] == ("-n", "2") and shortage(2, 1) == ""
 
 
 def test_another_launcher(machine, monkeypatch):
     machine.rename(machine.with_name("srun"))
     monkeypatch.setenv("RELION_MPIRUN", "srun --mpi pmix")
     assert mpirun_words(2, 1) == ("srun", "--mpi", "pmix", "-n", "2")
+    monkeypatch.setenv("RELION_MPIRUN", "srun 'pmix")
+    with pytest.raises(UserError, match="RELION_MPIRUN is 'srun 'pmix'"):
+        mpirun_words(2, 1)
+
+
+def test_an_empty_launcher_is_none(machine, monkeypatch):
+    monkeypatch.setenv("RELION_MPIRUN", " ")
+    assert "mpirun" in mpirun_words(2, 1)
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun")
+def test_more_processes_start_than_open_mpi_would_allow(monkeypatch):
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(mpirun, "_room", lambda threads: 64)
+    monkeypatch.setattr(mpirun, "_missing", lambda: "")
+    ended = subprocess.run([*mpirun_words(os.cpu_count() + 1, 1), "echo", "here"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["here"] * (os.cpu_count() + 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from relion4plugin.jobs.job_type import Execution, NativeRunner
+from relion4plugin.jobs.option_text import OptionText
 from relion4plugin.parallel.mpirun import shortage
 from relion4plugin.parallel.world import world
 
@@ -79,7 +80,8 @@ def refinement_runner(module: str, results: tuple[str, ...]) -> NativeRunner:
 
 def process_remarks(options: Mapping[str, str]) -> tuple[str, ...]:
     """Say so where a job that processes share has fewer of them than its options ask for."""
-    wanted, threads = (int(options.get(name, "1") or 1) for name in ("nr_mpi", "nr_threads"))
+    text = OptionText(options)
+    wanted, threads = text.whole("nr_mpi", 1), text.whole("nr_threads", 1)
     found = world().size
     if wanted <= found:
         return ()

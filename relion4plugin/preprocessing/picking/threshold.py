@@ -31,7 +31,7 @@ def threshold(scores: np.ndarray, noise_is_known: bool = True) -> float:
     -------
     float
     """
-    if len(scores) < _FEW:
+    if len(scores) < _FEW or scores.max() <= _NOISE:
         return _FLOOR
     cut, between = _best_cut(_without_outstanding(np.sort(scores)))
     if between >= _TWO_GROUPS or not noise_is_known:

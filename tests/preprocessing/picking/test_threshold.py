@@ -51,6 +51,11 @@ def test_particles_far_stronger_than_noise_are_not_taken_for_gold(rng):
     assert 4.0 < threshold(scores) < 30.0
 
 
+@pytest.mark.parametrize("scores", [np.linspace(0.5, 1.9, 20), np.zeros(20), np.linspace(-3, -1, 20)])
+def test_where_nothing_is_above_noise_nothing_is_a_particle(scores):
+    assert (scores >= threshold(scores)).sum() == 0
+
+
 def test_few_scores_have_a_fixed_threshold():
     assert threshold(np.empty(0)) == threshold(np.array([1.0, 9.0])) == pytest.approx(3.5)
 
