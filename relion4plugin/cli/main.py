@@ -17,7 +17,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 # command -> (module with add_args(parser) and main(args) -> exit code, one line of help)
 COMMANDS = {
-    "demo": ("demo", "simulate particles, classify them and write a report"),
+    "demo": ("demo", "simulate a session of movies and process it to a refined map, with a report"),
     "doctor": ("doctor", "check this installation: versions, GPU, Scipion, RELION"),
     "cost": ("cost", "estimate hours and memory of a job from particles, box and classes"),
     "simulate particles": ("simulate_particles", "make particle stacks with known truth"),
@@ -41,7 +41,7 @@ COMMANDS = {
     "train-ranker": ("train_ranker", "train the class ranker on labelled 2D classifications"),
     "run-job": ("run_job", "run the job of a RELION job directory"),
     "it": ("it", "on-the-fly processing: fill and run the schemes prep and proc"),
-    "report": ("report", "one HTML file about a 2D or 3D run"),
+    "report": ("report", "one HTML file about a 2D or 3D run, a post-processing or a whole session"),
     "scheme": ("scheme", "run, check, show and change schemes"),
     "scheme graph": ("scheme_graph", "draw a scheme"),
     "mdcatch scan": ("mdcatch_scan", "list the microscope sessions below a folder"),

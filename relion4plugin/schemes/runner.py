@@ -7,6 +7,7 @@ values that were saved, and a job that finished is not run again.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -90,12 +91,10 @@ class Runner:
                 end = self._step()
                 steps += 1
             end = end or RunEnd(Outcome.PAUSED, self.scheme.current_node, f"{steps} steps were executed")
-        except UserError:
-            if self.scheme.current_node in self.scheme.operators:  # a job has saved how far it came
-                save_scheme(self.context.project, self.scheme)
-            (self.directory / FAILURE).touch()
+            save_scheme(self.context.project, self.scheme)
+        except (UserError, OSError):
+            self._leave_failure()
             raise
-        save_scheme(self.context.project, self.scheme)
         self._leave(end)
         return end
 
@@ -178,6 +177,14 @@ class Runner:
         if not self.context.abort_requested():
             return None
         return RunEnd(Outcome.ABORTED, self.scheme.current_node, f"abort requested; the next node is {self.scheme.current_node}")
+
+    def _leave_failure(self) -> None:
+        """Leave state and marker of a run that ended with an error, as far as a full disk allows: the error itself is what is told."""
+        if self.scheme.current_node in self.scheme.operators:  # a job has saved how far it came
+            with suppress(UserError, OSError):
+                save_scheme(self.context.project, self.scheme)
+        with suppress(OSError):
+            (self.directory / FAILURE).touch()
 
     def _leave(self, end: RunEnd) -> None:
         """Leave the marker of a run, tell the log, and write to the user."""

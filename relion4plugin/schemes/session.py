@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from relion4plugin.errors import UserError
-from relion4plugin.files.disk_errors import disk_errors_told
+from relion4plugin.files.disk_errors import disk_errors_told, file_error
 from relion4plugin.jobs.job_type import JobType
 from relion4plugin.jobs.markers import ABORT_NOW
 from relion4plugin.jobs.registry import job_type
@@ -107,9 +107,10 @@ def _run(project: Project, name: str, chosen: Executor, how: RunOptions, guard: 
         log.write("run", pid=os.getpid(), host=socket.gethostname(), executor=chosen.name, strict=how.strict, node=scheme.current_node)
         report(f" + Starting {scheme.name} at {scheme.current_node}")
         return Runner(scheme, context, jobs, log.write, how.strict).run(how.max_steps)
-    except UserError as error:
-        with suppress(UserError):  # a full disk must not hide the first error
-            log.write("end", outcome="error", reason=str(error), node="")
+    except (UserError, OSError) as error:
+        with suppress(UserError, OSError):  # a full disk must not hide the first error
+            told = file_error(error, project.scheme_directory(name)) if isinstance(error, OSError) else None
+            log.write("end", outcome="error", reason=str(told or error), node="")
         raise
 
 

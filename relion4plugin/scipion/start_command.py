@@ -40,8 +40,10 @@ def run_start_command(program: str, usage: str, words: Sequence[str], start: Cal
     """
     try:
         started = start(words)
-    except (UserError, OSError, ValueError) as error:  # ValueError: a workflow that is no JSON
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        if not _is_mistake(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return _USAGE
     if started is None:
         print(f"usage: python -m {program} {usage}", file=sys.stderr)
@@ -50,3 +52,8 @@ def run_start_command(program: str, usage: str, words: Sequence[str], start: Cal
     for line in started.doubts:
         print(f"{DOUBT} {line}", file=sys.stderr)
     return _OK
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether a person can mend what went wrong: the host raises plain exceptions for that, and a text that is no JSON is a ValueError."""
+    return isinstance(error, UserError | OSError | ValueError) or type(error) is Exception

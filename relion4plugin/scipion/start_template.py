@@ -11,10 +11,10 @@ from typing import Any
 
 from relion4plugin.errors import UserError
 from relion4plugin.scipion.start_command import Started, run_start_command
-from relion4plugin.scipion.start_workflow import start_workflow
+from relion4plugin.scipion.start_workflow import read_workflow, start_workflow
 
 _SOURCE = "relion4plugin"
-_OUTPUT = re.compile(r"(\d+)\.[A-Za-z_]\w*")
+_OUTPUT = re.compile(r"(\d+)\.([A-Za-z_]\w*)(\..+)?")  # perhaps of it an item
 _USAGE = "PROJECT_FOLDER TEMPLATE [FIELD=VALUE ...]"
 
 
@@ -38,7 +38,7 @@ def start_template(project_folder: Path, name: str, values: Mapping[str, str]) -
     Raises
     ------
     UserError
-        If there is no such template, field, run or protocol, or a value is of the wrong type.
+        If there is no such template, field, run, output or protocol, or a value is of the wrong type.
     """
     project_folder = project_folder.resolve()  # the host moves into it
     template = _template(name)
@@ -52,9 +52,9 @@ def start_template(project_folder: Path, name: str, values: Mapping[str, str]) -
         if not known:
             aliases = ", ".join(dict.fromkeys(field.getAlias() for field in template.getParams().values()))
             raise UserError(f"template {name} has no field {alias}: its fields are {aliases}")
-    _check_outputs(project_folder, values)
     workflow = Path(template.createTemplateFile())
     try:
+        _check_outputs(project_folder, {alias: values[alias] for alias in _inputs(workflow, values)})
         given = " ".join(f"{alias}={value}" for alias, value in sorted(values.items()))
         return start_workflow(project_folder, workflow, f"[template {name} {given}]")
     finally:
@@ -72,8 +72,21 @@ def _template(name: str) -> Any:
     return ours[name]
 
 
-def _check_outputs(project_folder: Path, values: Mapping[str, str]) -> None:
-    """Check that runs whose outputs are wanted exist; the output itself may come later."""
+def _inputs(workflow: Path, values: Mapping[str, str]) -> list[str]:
+    """Return the fields whose values became inputs of runs; what was left empty is chosen later."""
+    import pyworkflow
+
+    known = pyworkflow.Config.getDomain().getProtocols()
+    found = set()
+    for item in read_workflow(workflow):
+        protocol = known.get(item["object.className"])
+        attributes = protocol().iterDefinitionAttributes() if protocol is not None else ()
+        found |= {item[name] for name, attribute in attributes if attribute.isPointer() and item.get(name)}
+    return [alias for alias, value in values.items() if value in found]
+
+
+def _check_outputs(project_folder: Path, inputs: Mapping[str, str]) -> None:
+    """Check that runs whose outputs are wanted exist; the output itself may come later where the run has not finished."""
     import pyworkflow
     from pyworkflow.project import Project
 
@@ -81,11 +94,17 @@ def _check_outputs(project_folder: Path, values: Mapping[str, str]) -> None:
         raise UserError(f"{project_folder} is no Scipion project: give its folder")
     project = Project(pyworkflow.Config.getDomain(), str(project_folder))
     project.load()
-    runs = {run.getObjId() for run in project.getRuns()}
-    for alias, value in values.items():
+    runs = {run.getObjId(): run for run in project.getRuns()}
+    for alias, value in inputs.items():
         wanted = _OUTPUT.fullmatch(value)
-        if wanted is not None and int(wanted[1]) not in runs:
+        if wanted is None:
+            raise UserError(f"{alias} is {value}: expected an output of a run, such as 6.outputParticles")
+        run = runs.get(int(wanted[1]))
+        if run is None:
             raise UserError(f"{alias} is {value}, but the project has no run {wanted[1]}: its runs are {', '.join(map(str, sorted(runs)))}")
+        outputs = [name for name, _ in run.iterOutputAttributes()]
+        if run.isFinished() and wanted[2] not in outputs:
+            raise UserError(f"{alias} is {value}, but run {wanted[1]} has finished without it: its outputs are {', '.join(outputs)}")
 
 
 def main(words: list[str]) -> int:

@@ -14,6 +14,7 @@ from relion4plugin.scipion.schedule_doubts import schedule_doubts
 from relion4plugin.scipion.start_command import Started, run_start_command
 
 _USAGE = "PROJECT_FOLDER WORKFLOW MARK"
+_CLASS, _ID = "object.className", "object.id"
 _STEP = 30  # seconds that a run's scheduler sleeps first, for each run before it
 
 
@@ -37,17 +38,15 @@ def start_workflow(project_folder: Path, workflow: Path, mark: str) -> Started:
     Raises
     ------
     UserError
-        If a protocol is not installed.
+        If the file is no workflow, or a protocol is not installed.
     """
-    import json
-
     import pyworkflow
     from pyworkflow.project import Project
     from pyworkflow.protocol.constants import STATUS_SAVED
 
     domain = pyworkflow.Config.getDomain()
     known = domain.getProtocols()
-    missing = sorted({item["object.className"] for item in json.loads(workflow.read_text(encoding="utf-8"))} - set(known))
+    missing = sorted({str(item[_CLASS]) for item in read_workflow(workflow)} - set(known))
     if missing:
         raise UserError(f"{workflow}: protocols {', '.join(missing)} are not installed; install their plugins, or choose another workflow")
     project = Project(domain, str(project_folder))
@@ -63,6 +62,25 @@ def start_workflow(project_folder: Path, workflow: Path, mark: str) -> Started:
         if run.getStatus() == STATUS_SAVED:
             project.scheduleProtocol(run, initialSleepTime=level * _STEP)
     return Started(tuple(run.getObjId() for run in runs), tuple(schedule_doubts(runs)))
+
+
+def read_workflow(path: Path) -> list[dict[str, Any]]:
+    """Read the protocols of a workflow that Scipion exported.
+
+    Raises
+    ------
+    UserError
+        If the file is anything else.
+    """
+    import json
+
+    try:
+        items = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}; expected a workflow that Scipion exported") from error
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) and item.keys() >= {_CLASS, _ID} for item in items):
+        raise UserError(f"{path} is no workflow: expected a list of protocols, each with {_CLASS} and {_ID}, as Scipion exports it")
+    return items
 
 
 def _marked(project: Any, mark: str) -> list[Any]:

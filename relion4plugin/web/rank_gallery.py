@@ -8,8 +8,8 @@ from relion4plugin.web.page import escape
 from relion4plugin.web.wording import angstrom
 
 KEY = (
-    "The best first: by the score in this job where the weights give one, else by score. Below each average: score and class number; score "
-    "in this job; particles and estimated resolution. "
+    "The best first, by the score that decided. Below each average: score and class number; score in this job where the weights give one; "
+    "particles and estimated resolution. "
     "Selected classes have a coloured frame. Click a class (or press Enter on it) to correct the selection."
 )
 GRADES = ((1, "selected, or best grade"), (5, "good"), (2, "fair"), (3, "poor"))

@@ -79,6 +79,24 @@ def test_both_schemes_are_started(project, capsys, monkeypatch):
             os.waitpid(pid, 0)
 
 
+def test_a_runner_that_fails_when_it_holds_its_scheme_is_said_so(project, monkeypatch):
+    """As with a damaged pipeline, which is read only then."""
+    project.scheme_directory("prep").mkdir(parents=True)
+    code = """
+import sys, time
+from pathlib import Path
+from relion4plugin.schemes.locks import scheme_lock
+from relion4plugin.schemes.project import Project
+with scheme_lock(Project(Path(sys.argv[1])), "prep", "scheme prep"):
+    time.sleep(0.3)
+    sys.exit("error: the pipeline is damaged")
+"""
+    words = [sys.executable, "-c", code, str(project.root)]
+    monkeypatch.setattr(launch, "runner_words", lambda name: words)
+    with pytest.raises(UserError, match="scheme prep did not start: the pipeline is damaged; see"):
+        launch.start_runners(project, ["prep"])
+
+
 def test_a_runner_that_cannot_start_is_said_so(project, monkeypatch):
     project.scheme_directory("prep").mkdir(parents=True)
     words = [sys.executable, "-c", "import sys; sys.exit('error: no such thing')"]

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,26 @@ def test_patience_begins_anew_when_the_other_one_is_started_again(project):
     assert look(100, 5) == [False] * 5  # passes left, and then no patience
     assert look(100, 1) == [True]
     assert len(lines) == 2 and lines[1].startswith(" + WARNING: scheme prep: it has failed; ")
+
+
+def test_passes_count_only_while_nothing_arrives(project):
+    """What prep left still comes in, at intervals that are longer than all patience; so does nothing where there is no file at all."""
+    now, lines = [0.0], []
+    watch = Abandonment(project, lambda: now[0], lines.append)
+    (project.scheme_directory("prep") / FAILURE).touch()
+    scheme = waiting("proc", 1.0, mics="Schemes/prep/x.star")
+
+    def look(idle, mics):
+        now[0] += 200
+        floats = {"idle_waits": Variable(idle, 0.0), "current_nr_mics": Variable(mics, 0.0), "max_idle_waits": Variable(3.0, 3.0)}
+        return bool(watch.look(replace(scheme, floats=floats)))
+
+    assert [look(0.0, float(n)) for n in range(20)] == [False] * 20 and len(lines) == 1
+    assert [look(float(n), 19.0) for n in (1, 2, 3)] == [False] * 3
+    assert look(0.0, 20.0) is False
+    assert [look(float(n), 20.0) for n in (1, 2, 3, 4, 5)] == [False] * 4 + [True]
+    watch = Abandonment(project, lambda: now[0], lines.append)
+    assert [look(0.0, 0.0) for _ in range(6)] == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize("dies", ["prep", "proc"])

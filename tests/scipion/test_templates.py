@@ -105,11 +105,15 @@ class TestTemplates(unittest.TestCase):
         self.assertEqual([run.getObjId() for run in again], [run.getObjId() for run in runs])  # none is loaded twice
 
     def test_mistakes_in_the_command_are_one_line_and_load_nothing(self):
+        run = import_particles(self.project).getObjId()
         for words, message in (
             (("nothing",), "there is no template nothing: choose one of classes_ranked, "),
             (("particles_streaming", "colour=red"), "has no field colour: its fields are particles, classes2d, mask, "),
             (("particles_streaming", "mask=wide"), "template particles_streaming: wide is not compatible with Mask diameter"),
             (("particles_streaming", "particles=77.outputParticles"), "the project has no run 77"),
+            (("particles_streaming", "particles=100002.outputParticles"), "the project has no run 100002"),
+            (("particles_streaming", f"particles={run}"), f"particles is {run}: expected an output of a run, such as 6.outputParticles"),
+            (("particles_streaming", f"particles={run}.outputPart"), f"run {run} has finished without it: its outputs are outputParticles"),
             (("particles_streaming", "mask"), "usage: python -m "),
         ):
             error = io.StringIO()
@@ -137,12 +141,23 @@ class TestTemplates(unittest.TestCase):
     def test_the_other_command_refuses_mistakes_alike(self):
         from relion4plugin.scipion.start_workflow import main
 
-        broken = Path("broken.json")
-        broken.write_text("{")
-        for words in (["x"], [str(Path.cwd()), "nowhere.json", "mark"], [str(Path.cwd()), str(broken), "mark"]):
+        workflow = Path("workflow.json").resolve()
+        workflow.write_text('[{"object.className": "ProtR4pRankClasses", "object.id": "2"}]')
+        here = str(Path.cwd())
+        cases = [
+            (["x"], "usage: python -m "),
+            ([here, "nowhere.json", "mark"], "nowhere.json"),
+            ([str(Path.cwd() / "nowhere"), str(workflow), "mark"], "path doesn't exist"),
+        ]
+        for text in ("{", "{}", "[]", "[3]", '[{"name": "x"}]', '[{"object.className": "ProtR4pRankClasses"}]'):
+            path = Path(f"broken{len(cases)}.json")
+            path.write_text(text)
+            cases.append(([here, str(path), "mark"], f"{path} is no "))
+        for words, message in cases:
             error = io.StringIO()
             with contextlib.redirect_stderr(error):
                 self.assertEqual(main(words), 2)
+            self.assertIn(message, error.getvalue())
             self.assertEqual(error.getvalue().count("\n"), 1)
 
     def test_ranked_classes(self):

@@ -12,6 +12,7 @@ from relion4plugin.schemes.project import Project
 
 _LOG, _ERRORS = "run.out", "run.err"
 _WATCH = 60.0  # seconds; by then a runner holds its scheme, or has said why it cannot, also on a busy machine
+_SETTLING = 1.0  # seconds that a runner is still watched when it holds its scheme: it reads scheme and pipeline only then
 _PAUSE = 0.05
 
 
@@ -30,7 +31,7 @@ def runner_words(name: str) -> list[str]:
 
 
 def start_runners(project: Project, names: list[str], watch: float = _WATCH) -> list[Runner]:
-    """Start a runner for each scheme and wait until they hold their schemes; they go on when this program ends.
+    """Start a runner for each scheme, wait until they hold their schemes and a second more; they go on when this program ends.
 
     Output is appended to run.out and run.err in the folder of the scheme. After `watch` seconds nothing is waited for any more.
 
@@ -42,6 +43,9 @@ def start_runners(project: Project, names: list[str], watch: float = _WATCH) -> 
     started = [_start(project, name) for name in names]
     end = time.monotonic() + watch
     while time.monotonic() < end and any(process.poll() is None and not _holds(project, runner) for runner, process in started):
+        time.sleep(_PAUSE)
+    end = min(end, time.monotonic() + _SETTLING)
+    while time.monotonic() < end and not any(process.poll() for _, process in started):
         time.sleep(_PAUSE)
     for runner, process in started:
         if process.poll():
