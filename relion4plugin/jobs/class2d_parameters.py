@@ -25,7 +25,7 @@ class Class2DParameters:
     parts_per_class: int = parameter(
         0, label="Particles per class", section=OPTIMISATION, minimum=0, relion=False, short=("--parts_per_class",),
         help="Make fewer classes than asked for where each would have fewer particles than this, on average; 0 makes all. A stream begins "
-        "as if it had 2.5 times its particles; if the last call then has far too many classes, it begins anew.",
+        "as if it had 2.5 times its particles; if the last call then has far too many or too few classes, it begins anew.",
     )
     tau_fudge: float = shared(
         "tau_fudge", default=2.0,

@@ -20,7 +20,7 @@ POLL_SECONDS = 10.0
 KEPT_CALLS = 3  # whose files stay, besides those of the newest written iteration
 GROWTH = 2.5  # times as many particles are expected in the end as a stream begins with
 FORMER = "former"  # folder of a stream that begins anew, until that is done
-TOO_MANY = 1.5  # times as many classes as there should be in the end; then the last call begins anew
+TOO_FEW, TOO_MANY = 0.5, 1.5  # times as many classes as there should be in the end; then the last call begins anew
 _NUMBER = re.compile(r"run_it(\d{3,})_optimiser\.star$")
 
 
@@ -106,11 +106,12 @@ def _call(
     begun = newest_call(out_dir)
     n_classes = n_classes_of(parameters, len(particles) if last else round(GROWTH * len(particles)))
     if begun is not None and parameters.parts_per_class > 0:
-        if last and _begun_with(begun) > TOO_MANY * n_classes:
+        has = _begun_with(begun)
+        if last and not TOO_FEW * n_classes <= has <= TOO_MANY * n_classes:
             _set_aside(out_dir)
             begun = None
         else:
-            n_classes = _begun_with(begun)
+            n_classes = has
     result = classify_stream(replace(settings, n_classes=n_classes), particles, out_dir, progress, resume=begun, last=last)
     shutil.rmtree(out_dir / FORMER, ignore_errors=True)
     _tidy(out_dir, settings.n_iterations)

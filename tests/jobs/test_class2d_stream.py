@@ -66,13 +66,14 @@ def test_few_particles_are_put_into_few_classes_and_the_stream_keeps_them(growin
     assert n_classes(offline) == 3
 
 
-def test_a_stream_that_ends_with_far_fewer_particles_than_expected_begins_anew(growing, tmp_path):
-    asked = {"nr_classes": 10, "parts_per_class": 20}
+def test_a_stream_that_ends_with_far_fewer_or_more_particles_than_expected_begins_anew(growing, tmp_path):
+    asked = {"nr_classes": 12, "parts_per_class": 20}
     assert n_classes(class2d.run(parameters(growing(80), **asked), tmp_path / "Class2D", Silent())) == 10
     ended = class2d.run(parameters(growing(100), stream_last=True, **asked), tmp_path / "Class2D", Silent())
     assert (n_classes(ended), len(read_particles(ended.data_star)), newest_call(tmp_path / "Class2D")) == (5, 100, ended.optimiser_star)
-    more = class2d.run(parameters(growing(240), stream_last=True, **asked), tmp_path / "Class2D", Silent())
-    assert n_classes(more) == 5
+    for n, expected in ((200, 5), (240, 12)):
+        more = class2d.run(parameters(growing(n), stream_last=True, **asked), tmp_path / "Class2D", Silent())
+        assert n_classes(more) == expected
 
 
 def test_what_was_there_is_kept_until_the_new_beginning_is_done(growing, tmp_path, monkeypatch):
