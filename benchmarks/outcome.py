@@ -75,7 +75,7 @@ def process(one: Set, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "fn_gain_ref": (session / "gain.mrc").resolve(), "particle_diameter": one.diameter, "symmetry": one.symmetry,
         "phase_plate": "Yes" if spec.phase_shift else "No",
     }  # fmt: skip
-    unattended = {"wait_sec": 3, "max_idle_waits": 4, "end_when_idle": "Yes", "threads": args.threads}
+    unattended = {"wait_sec": 10, "max_idle_waits": 6, "end_when_idle": "Yes", "threads": args.threads}
     options = [word for name, value in {**told, **unattended}.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "relion4plugin.cli.main", "it", "--project", str(project), *options, "--wait"]
     cost = run_measured(command, folder / "it.log")
