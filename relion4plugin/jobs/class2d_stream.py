@@ -20,7 +20,7 @@ POLL_SECONDS = 10.0
 KEPT_CALLS = 3  # whose files stay, besides those of the newest written iteration
 GROWTH = 2.5  # times as many particles are expected in the end as a stream begins with
 FORMER = "former"  # folder of a stream that begins anew, until that is done
-TOO_FEW, TOO_MANY = 0.5, 1.5  # times as many classes as there should be in the end; then the last call begins anew
+TOO_FEW, TOO_MANY = 2 / 3, 1.5  # times as many classes as there should be in the end; then the last call begins anew
 _NUMBER = re.compile(r"run_it(\d{3,})_optimiser\.star$")
 
 

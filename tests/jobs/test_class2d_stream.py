@@ -71,7 +71,7 @@ def test_a_stream_that_ends_with_far_fewer_or_more_particles_than_expected_begin
     assert n_classes(class2d.run(parameters(growing(80), **asked), tmp_path / "Class2D", Silent())) == 10
     ended = class2d.run(parameters(growing(100), stream_last=True, **asked), tmp_path / "Class2D", Silent())
     assert (n_classes(ended), len(read_particles(ended.data_star)), newest_call(tmp_path / "Class2D")) == (5, 100, ended.optimiser_star)
-    for n, expected in ((200, 5), (240, 12)):
+    for n, expected in ((140, 5), (240, 12)):
         more = class2d.run(parameters(growing(n), stream_last=True, **asked), tmp_path / "Class2D", Silent())
         assert n_classes(more) == expected
 
