@@ -1,7 +1,7 @@
 """Where a micrograph shows something much larger or much stronger than particles: ice, carbon, gold."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_propagation, distance_transform_edt
 
 from relion4plugin.preprocessing.picking.micrograph import centre_and_spread
 from relion4plugin.preprocessing.picking.scale_space import responses, smooth
@@ -10,6 +10,7 @@ _FIRST, _STEP = 3.0, 2.0  # diameters of contaminants, in those of the largest p
 _SHARE = 2.5  # contrast of a contaminant against that of particles
 # In pixels of 10 A, protein in ice stands out by 2 to 6 standard deviations of the pixels, a bead of gold by 20 and more.
 _FAR_TOO_STRONG, _PIXEL = 10.0, 10.0
+_SAME = 5.0  # pixels that touch such ones belong to the same thing
 _PIXEL_WIDTH = 1 / (2 * np.sqrt(np.pi))  # standard deviation of the Gaussian that averages noise as a square of 1 px does
 _GRAIN = 0.2  # spread of neighbouring pixels against that of all, below which noise was taken away
 _MOST = 0.5  # of a micrograph
@@ -32,7 +33,7 @@ def far_too_strong(image: np.ndarray, diameter: float, pixel_size: float) -> np.
     Returns
     -------
     bool (ny, nx)
-        True there and within half a diameter; nowhere if that is more than half of the micrograph, which is then of another kind.
+        True there, in all that is connected with it, and within half a diameter; nowhere if that is more than half of the micrograph, which is then of another kind.
     """
     middle, spread = centre_and_spread(image)
     flat = image - smooth(np.clip(image, middle - 3 * spread, middle + 3 * spread), 2 * diameter)
@@ -42,9 +43,11 @@ def far_too_strong(image: np.ndarray, diameter: float, pixel_size: float) -> np.
     if pixel_size < _PIXEL:
         flat = smooth(flat, _PIXEL_WIDTH * np.sqrt((_PIXEL / pixel_size) ** 2 - 1))
     middle, spread = centre_and_spread(flat)
-    strong = np.abs(flat - middle) > _FAR_TOO_STRONG * max(1.0, pixel_size / _PIXEL) * spread
+    contrast = np.abs(flat - middle) / (max(1.0, pixel_size / _PIXEL) * spread)
+    strong = contrast > _FAR_TOO_STRONG
     if strong.any():
-        strong = distance_transform_edt(~strong) <= diameter / 2
+        whole = binary_propagation(strong, mask=contrast > _SAME)
+        strong = distance_transform_edt(~whole) <= diameter / 2
     return strong if strong.mean() <= _MOST else np.zeros_like(strong)
 
 

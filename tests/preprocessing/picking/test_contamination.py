@@ -31,6 +31,15 @@ def test_fine_pixels_are_judged_as_coarse_ones(rng):
     assert not far_too_strong(bead(rng, 1.0, radius=24.0)[0], 40.0, 2.5).any()
 
 
+def test_a_block_of_ice_is_found_as_a_whole(rng):
+    """Else what is left of it would look like particles."""
+    y, x = np.indices((160, 160))
+    block = (abs(y - 80) < 30) & (abs(x - 80) < 20)
+    image = (rng.normal(size=(160, 160)) - 9 * block).astype(np.float32)
+    image[78:82, 78:82] -= 5
+    assert far_too_strong(image, 10.0, 10.0)[block].all()
+
+
 def test_a_micrograph_of_contaminants_alone_is_left_as_it_is(rng):
     image, _ = bead(rng, 25.0)
     image[:, ::12] -= 40.0
