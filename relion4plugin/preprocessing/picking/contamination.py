@@ -33,7 +33,8 @@ def far_too_strong(image: np.ndarray, diameter: float, pixel_size: float) -> np.
     Returns
     -------
     bool (ny, nx)
-        True there, in all that is connected with it, and within half a diameter; nowhere if that is more than half of the micrograph, which is then of another kind.
+        True there, in all that is connected with it, and within half a diameter; nowhere if that is more than half of the micrograph,
+        which is then of another kind.
     """
     middle, spread = centre_and_spread(image)
     flat = image - smooth(np.clip(image, middle - 3 * spread, middle + 3 * spread), 2 * diameter)
