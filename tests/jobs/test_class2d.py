@@ -29,7 +29,7 @@ def test_every_parameter_reaches_the_engine():
     parameters = Class2DParameters()
     same = []
     for field in fields_of(Class2DParameters):
-        if field.name in ("fn_img", "fn_cont", "do_em", "nr_iter_em", "gpu_ids") or field.section == "Streaming":
+        if field.name in ("fn_img", "fn_cont", "do_em", "nr_iter_em", "gpu_ids", "parts_per_class") or field.section == "Streaming":
             continue
         value = not field.default if field.type is bool else "1" if field.type is str else field.default + 1
         if settings_of(dataclasses.replace(parameters, **{field.name: value})) == settings_of(parameters):
