@@ -136,6 +136,7 @@ def draw(folder: Path, data: PickingSet, method: str, found: dict[str, Picks], l
     name, (image, truth) = next(iter(data.images.items()))
     picks = found[name].chosen(found[name].score >= least)
     picture = draw_overlay(image, data.pixel_size, picks, data.largest, truth, width=700)
+    folder.mkdir(parents=True, exist_ok=True)
     label = data.name.split("_")[0].replace(", ", "_").replace(" ", "_").replace("%", "percent")
     write_picture(folder / f"picking_{label}_{method}.jpg", picture)
 
