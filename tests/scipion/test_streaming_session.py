@@ -40,10 +40,10 @@ def kill(run):
         one.send_signal(signal.SIGKILL)
 
 
-def process_of(run):
-    """Return the number of the process that a run itself has noted."""
+def noted(run, what):
+    """Return what a run itself has noted, such as its status or the number of its process (`_pid`)."""
     with closing(sqlite3.connect(run.getDbPath(), timeout=30)) as connection:
-        return connection.execute("SELECT value FROM Objects WHERE name = ?", (f"{run.getObjId()}._pid",)).fetchone()[0]
+        return connection.execute("SELECT value FROM Objects WHERE name = ?", (f"{run.getObjId()}.{what}",)).fetchone()[0]
 
 
 @unittest.skipUnless(HAS_SCIPION, "pwem (scipion-em) is not installed")
@@ -64,12 +64,15 @@ class TestSession(unittest.TestCase):
         wait_until(lambda: self.size(run, output) >= at_least, f"{name}: {at_least} items")
         return run
 
-    def finished(self, run):
-        done = wait_until(lambda: (live := self.session.live(run)).getStatus() in ("finished", "failed") and live, run.getClassName())
-        self.assertEqual(done.getStatus(), "finished", done.getErrorMessage())
-        for _, output in done.iterOutputAttributes():
-            self.assertTrue(output.isStreamClosed())
-        return done
+    def finished(self, *runs):
+        for run in runs:  # the host itself takes a run for dead that ends between its two looks, at the status and at the process
+            wait_until(lambda run=run: noted(run, "status") in ("finished", "failed"), run.getClassName())
+        ended = [self.session.live(run) for run in runs]
+        for done in ended:
+            self.assertEqual(done.getStatus(), "finished", done.getErrorMessage())
+            for _, output in done.iterOutputAttributes():
+                self.assertTrue(output.isStreamClosed())
+        return ended
 
     def test_movies_to_classes(self):
         session, movies = self.session, self.session.movies
@@ -83,16 +86,15 @@ class TestSession(unittest.TestCase):
         extract = self.start("ProtR4pExtractParticles", "outputParticles", 4, extract_size=64, do_rescale=True, rescale=32, **inputs)
         form = {"nr_classes": 2, "nr_iter_grad": 20, "particle_diameter": 1.2 * DIAMETER, "stream_first": 4}
         classes = self.start("ProtR4pStreamClassify2D", "outputClasses", 1, inputParticles=(extract, "outputParticles"), **form)
-        again, killed = session.live(motion), process_of(motion)
+        again, killed = session.live(motion), noted(motion, "_pid")
         kill(motion)
         bad = Path(session.source._getPath("bad.tiff"))
         bad.write_bytes(movies[2].read_bytes()[:5000])
         session.add(movies[2], bad.resolve(), *movies[3:], closed=True)
         again.runMode.set(MODE_RESUME)
         session.launch(again, wait=False)
-        wait_until(lambda: process_of(again) != killed, "start of the new process")  # till then the host would take it for dead
-        runs = [self.finished(run) for run in (again, ctf, picks, extract, classes)]
-        self.check(*runs)
+        wait_until(lambda: noted(again, "_pid") != killed, "start of the new process")  # till then the host would take it for dead
+        self.check(*self.finished(again, ctf, picks, extract, classes))
 
     def check(self, motion, ctf, picks, extract, classes):
         names = {movie.getObjId(): movie.getMicName() for movie in items_of(self.session.source.outputMovies)}
