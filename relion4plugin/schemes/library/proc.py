@@ -47,6 +47,7 @@ def _add_variables(draft: Draft) -> None:
     draft.floats |= {"nr_extracted": 0, "nr_classified": 0, "nr_needed": 0, "nr_finished": 0}
     draft.floats |= {"min_nr_parts_2d": 2000, "growth_2d": 1.2, "last_nr_parts_2d": 200, "last_nr_parts_3d": 500}
     draft.floats |= {"current_nr_parts": 0, "nr_refined": 0, "nr_needed_3d": 0, "min_nr_parts_3d": 5000, "growth_3d": 1.5}
+    draft.floats |= {"last_growth_3d": 1.1, "nr_worth_3d": 0}
     draft.bools |= {"has_ctffind": False, "has_larger_nr_mics": False, "has_gpu": False, "do_3d": False, "has_iniref": False}
     draft.bools |= {"enough_2d": False, "has_grown": False, "has_unfinished": False}
     draft.bools |= {"is_idle": False, "end_when_idle": False, "ends": False, "prep_ended": False}
@@ -248,12 +249,13 @@ def _add_3d(draft: Draft) -> None:
     draft.job("refine3d", "relion.refine3d", {**common, **refine}, NEW)
     draft.operator("SET_needed_3d", "float=mult", "nr_needed_3d", "nr_refined", "growth_3d")
     draft.operator("CHECK_grown_3d", "bool=ge", "has_grown_3d", "current_nr_parts", "nr_needed_3d")
-    draft.operator("CHECK_more_3d", "bool=gt", "has_more_3d", "current_nr_parts", "nr_refined")
+    draft.operator("SET_worth_3d", "float=mult", "nr_worth_3d", "nr_refined", "last_growth_3d")
+    draft.operator("CHECK_more_3d", "bool=ge", "has_more_3d", "current_nr_parts", "nr_worth_3d")
     draft.operator("CHECK_final_3d", "bool=and", "is_final_3d", "has_more_3d", "is_idle")
     draft.operator("SET_nr_refined", "float=set", "nr_refined", "current_nr_parts")
     draft.path("SET_needed_3d", "CHECK_grown_3d")
-    draft.fork("CHECK_grown_3d", "has_grown_3d", if_true="CHECK_iniref", if_false="CHECK_more_3d")
-    draft.path("CHECK_more_3d", "CHECK_final_3d")
+    draft.fork("CHECK_grown_3d", "has_grown_3d", if_true="CHECK_iniref", if_false="SET_worth_3d")
+    draft.path("SET_worth_3d", "CHECK_more_3d", "CHECK_final_3d")
     draft.fork("CHECK_final_3d", "is_final_3d", if_true="CHECK_iniref", if_false="SET_nr_classified")
     draft.operator("CHECK_iniref", "bool=file_exists", "has_iniref", "iniref")
     draft.operator("SET_myref_user", "string=set", "myref", "iniref")
