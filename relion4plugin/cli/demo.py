@@ -48,7 +48,7 @@ class _Size:
 
 
 FULL = _Size(48, 1024, 16, 500, 1400, 200, 2)
-QUICK = _Size(16, 1024, 8, 200, 420, 70, 1)
+QUICK = _Size(16, 1024, 8, 200, 420, 100, 1)
 
 
 def add_args(parser: argparse.ArgumentParser) -> None:
