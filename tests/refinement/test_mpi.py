@@ -150,7 +150,8 @@ def test_processes_that_cannot_reach_each_other_are_refused(flat, tmp_path):
     (tmp_path / "mpi4py.py").write_text("raise ImportError('no mpi4py here')\n")
     path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
     errors = run(2, "class2d", *PLANE, "--i", "particles.star", "--o", "none", where=flat, code=2, PYTHONPATH=path)
-    assert errors.count("error: started") <= 1 and "need mpi4py to work together (no mpi4py here)" in errors
+    assert 1 <= errors.count("error:") <= 2  # one line of each process that comes to it
+    assert "need mpi4py to work together (no mpi4py here)" in errors
     alone = {"PMI_SIZE": "2", "PMI_RANK": "0"}  # a launcher that is not of mpi4py's library
     errors = run(1, "class2d", *PLANE, "--i", "particles.star", "--o", "none", where=flat, code=2, **alone)
     assert "started as 2 processes, but mpi4py's library" in errors and "sees 1" in errors
