@@ -46,9 +46,9 @@ class Sessions(unittest.TestCase):
         quick = {"idleMinutes": 0.0, "settleSeconds": 0.3, "patienceMinutes": 0.05}
         return self.project.newProtocol(protocol, sessionFolder=str(session), **{**quick, **form})
 
-    def launch(self, run):
+    def launch(self, run, force=False):
         self.assertEqual(run.validate(), [])
-        self.project.launchProtocol(run, wait=True)
+        self.project.launchProtocol(run, wait=True, force=force)
         return self.project.getProtocol(run.getObjId())
 
     def live(self, run):
@@ -324,13 +324,19 @@ class TestWorkflow(Sessions):
         self.assertIn(motion.getStatus(), ("scheduled", "launched", "running", "finished"))
         self.assertIn(f"scheduled as runs {motion.getObjId()}, ", "\n".join(run.summary()))
         run.runMode.set(MODE_RESUME)
-        self.assert_finished(self.launch(run))
+        self.assert_finished(self.launch(run, force=True))  # as Scipion's scheduler does: its first run may be at work by now
         self.assertEqual(len(self.project.getRuns(refresh=True)), 9)
 
     def stop_schedulers(self):
-        for one in self.project.getRuns(refresh=True):
-            if one.isActive():
+        """Stop all runs; one may have gone from scheduled to running between."""
+
+        def none_active():
+            active = [one for one in self.project.getRuns(refresh=True) if one.isActive()]
+            for one in active:
                 self.project.stopProtocol(one)
+            return not active
+
+        wait_until(none_active)
 
 
 @unittest.skipUnless(HAS_SCIPION, "pwem (scipion-em) is not installed")
