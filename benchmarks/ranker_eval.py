@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from measure import replace_section
+from ranker_jobs import SECOND_SET
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
@@ -209,6 +210,22 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
     return lines
 
 
+def is_of_second_set(samples: Samples) -> np.ndarray:
+    """Rows of jobs that were drawn later (`ranker_jobs.SECOND_SET`), int (n,)."""
+    return np.flatnonzero([_number(job) >= SECOND_SET for job in samples.job])
+
+
+def of_second_set(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the judged jobs that were drawn later."""
+    return [job for job in jobs if _number(job["job"]) >= SECOND_SET]
+
+
+def _number(job: str) -> int:
+    """Return the number of a simulated job, -1 for another."""
+    digits = job.removeprefix("job").partition("_")[0]
+    return int(digits) if job.startswith("job") and digits.isdecimal() else -1
+
+
 def tune(samples: Samples, scores: np.ndarray) -> list[tuple[float, CalibrationSettings]]:
     """Try all rules of `RULES` on some jobs; the best first, by mean error and the share of large ones.
 
@@ -276,6 +293,10 @@ def main() -> int:
         scores = ranker.score(samples.images, samples.features)
         jobs = judge(samples, scores, settings, ranker.job_stage)
         lines += [*summary(name, samples, scores, jobs), ""]
+        second = is_of_second_set(samples)
+        if len(second):
+            title = f"{name}, jobs from {SECOND_SET} on"
+            lines += [*summary(title, samples.select(second), scores[second], of_second_set(jobs)), ""]
     lines += [*rows_of_jobs(jobs), "", *rows_of_rules(samples, scores, ranker.job_stage), ""]
     if options.others:
         lines += ["| Weights | MSE, validation | MSE, test | Mean FPR, FNR at each job's best cut |", "|---|---|---|---|"]

@@ -58,9 +58,11 @@ REAL = (
     Structure("spike", "spike_md_state22.mrc", TEST, 166),
     Structure("proteasome", "3c91_20S_proteasome.pdb.gz", TEST, 182, dense=True),
 )
-TOO_LARGE = (102, 105, 109, 123)  # for a small box
+TOO_LARGE = (102, 105, 109, 123, 145, 160, 162, 165, 173, 180, 185, 197)  # for a small box
 # 457 is octahedral, as large and as round as apoferritin
 PSEUDO = {TRAIN: tuple(n for n in range(100, 134) if n not in TOO_LARGE), VALIDATION: tuple(range(200, 205)), TEST: (457, 301, 302)}
+SECOND_SET = 119  # jobs from this number on were drawn later, with other built-in proteins in training and validation
+PSEUDO_SECOND = PSEUDO | {TRAIN: tuple(n for n in range(134, 200) if n not in TOO_LARGE), VALIDATION: tuple(range(205, 217))}
 DENSE_PSEUDO = 457
 BELT = 40.0  # A, by which a belt may widen a particle
 PSEUDO_SHARE = {TRAIN: 0.5, VALIDATION: 0.6, TEST: 0.15}
@@ -90,13 +92,19 @@ def rank_in_split(number: int) -> int:
     return rounds * ORDER.count(ORDER[place]) + ORDER[:place].count(ORDER[place])
 
 
+def pseudo_seeds(split: str, number: int) -> tuple[int, ...]:
+    """Built-in proteins that a job may have."""
+    return (PSEUDO if number < SECOND_SET else PSEUDO_SECOND)[split]
+
+
 def structure_of(number: int) -> Structure:
     """Structure of a job: real ones in turn, and built-in ones in between."""
     split, rank = split_of(number), rank_in_split(number)
     share = PSEUDO_SHARE[split]
     before = int(np.floor(rank * share))
     if int(np.floor((rank + 1) * share)) > before:
-        seed = PSEUDO[split][before % len(PSEUDO[split])]
+        seeds = pseudo_seeds(split, number)
+        seed = seeds[before % len(seeds)]
         return Structure(f"pseudo_{seed}", f"pseudo:{seed}", split, dense=seed == DENSE_PSEUDO)
     real = [structure for structure in REAL if structure.split == split]
     return real[(rank - before) % len(real)]
@@ -153,7 +161,7 @@ def _mixture(
     kappa = float(rng.uniform(2.0, 20.0)) if rng.random() < 0.4 else 0.0
     low = float(rng.uniform(5000.0, 15000.0))
     return MixtureSpec(
-        sources=_sources(structure, style, models, maps, rng),
+        sources=_sources(structure, style, pseudo_seeds(structure.split, number), models, maps, rng),
         kinds=_kinds(style, rng),
         n_particles=int(rng.integers(2000, 4001)),
         box_size=box,
@@ -184,7 +192,9 @@ def _snr(structure: Structure, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _sources(structure: Structure, style: str, models: Path, maps: Path, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
+def _sources(
+    structure: Structure, style: str, seeds: tuple[int, ...], models: Path, maps: Path, rng: np.random.Generator
+) -> tuple[tuple[str, float], ...]:
     def place(source: str) -> str:
         if source.startswith("pseudo:"):
             return source
@@ -196,7 +206,7 @@ def _sources(structure: Structure, style: str, models: Path, maps: Path, rng: np
     if style == "conformers" and structure.source.startswith("pseudo:"):
         return tuple((f"{structure.source}:{m}", float(rng.uniform(0.3, 1.0))) for m in range(int(rng.integers(2, 4))))
     if style == "two proteins":
-        others = [f"pseudo:{seed}" for seed in PSEUDO[structure.split] if f"pseudo:{seed}" != structure.source]
+        others = [f"pseudo:{seed}" for seed in seeds if f"pseudo:{seed}" != structure.source]
         largest = 1.1 * (structure.diameter or pseudo_diameter(structure.source))
         smaller = [source for source in others if pseudo_diameter(source) <= largest]
         if smaller:

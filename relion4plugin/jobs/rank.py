@@ -192,13 +192,13 @@ def run(
 
 def _ranked(p: RankParameters, classified: Any, ranker: "Ranker", labels: np.ndarray | None) -> "RankedRun":
     from relion4plugin.ranker.features import compute_features
-    from relion4plugin.ranker.ranked_run import apply_labels, apply_rule, scores_of
+    from relion4plugin.ranker.ranked_run import apply_labels, apply_rule, score_classes
 
     features = compute_features(classified, granularity=not ranker.own)
-    scores = scores_of(classified, features, ranker)
+    scores = score_classes(classified, features, ranker)
     if labels is None:
-        return apply_rule(classified, features, scores, rule_of(p), ranker)
-    return apply_labels(classified, features, scores, labels, p.fn_selection, ranker)
+        return apply_rule(classified, features, scores, rule_of(p))
+    return apply_labels(classified, features, scores, labels, p.fn_selection)
 
 
 def _keep(p: RankParameters, ranked: "RankedRun", labels: np.ndarray | None) -> Path | None:

@@ -14,7 +14,7 @@ from relion4plugin.ranker.selection import Minimum, Selection, select_by_score, 
 from relion4plugin.ranker.standing import JobClasses
 
 if TYPE_CHECKING:
-    from relion4plugin.ranker.job_stage import JobStage
+    from relion4plugin.ranker.job_stage import OddsThreshold
     from relion4plugin.ranker.weights import Ranker
 
 NO_SCORE = -999.0  # of a class that has too few particles for a score
@@ -48,6 +48,25 @@ class SelectionRule:
     top_fraction: float = 0.5
     minimum: Minimum = field(default_factory=Minimum)
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """Scores of the K classes of a run.
+
+    Attributes
+    ----------
+    alone
+        float64 (K,), of the network, which sees one class at a time; -999 where there is none.
+    in_job
+        float64 (K,), of the stage that sees the whole job; None if the weights have none.
+    threshold
+        How a threshold follows from the scores in the job; None without them.
+    """
+
+    alone: np.ndarray
+    in_job: np.ndarray | None = None
+    threshold: "OddsThreshold | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +137,8 @@ def require_scorable(run: ClassRun) -> None:
         )
 
 
-def scores_of(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> np.ndarray:
-    """Score all classes of a run, float64 (K,); -999 for those without features.
+def score_classes(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> ClassScores:
+    """Score all classes of a run, alone and, where the weights have a stage for it, in their job.
 
     Raises
     ------
@@ -127,55 +146,40 @@ def scores_of(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> np.nd
         As `require_scorable`.
     """
     require_scorable(run)
-    scores = np.full(len(run.pdf), NO_SCORE)
     images = ranker.fitted(features.images, features.normalised, features.particles)
-    scores[features.classes] = ranker.score(images, features.normalised)
-    return scores
+    alone = np.full(len(run.pdf), NO_SCORE)
+    alone[features.classes] = ranker.score(images, features.normalised)
+    stage = ranker.job_stage
+    if stage is None:
+        return ClassScores(alone)
+    job = JobClasses(alone[features.classes], features.normalised, images, features.particles, features.resolution)
+    in_job = np.full(len(run.pdf), NO_SCORE)
+    in_job[features.classes] = stage.scores(job)
+    return ClassScores(alone, in_job, stage.threshold)
 
 
-def job_scores_of(run: ClassRun, features: ClassFeatures, scores: np.ndarray, ranker: "Ranker") -> np.ndarray | None:
-    """Score all classes within their job, float64 (K,), -999 for those without features; None if the weights cannot."""
-    if ranker.job_stage is None:
-        return None
-    images = ranker.fitted(features.images, features.normalised, features.particles)
-    job = JobClasses(scores[features.classes], features.normalised, images, features.particles, features.resolution)
-    found = np.full(len(run.pdf), NO_SCORE)
-    found[features.classes] = ranker.job_stage.scores(job)
-    return found
-
-
-def apply_rule(
-    run: ClassRun, features: ClassFeatures, scores: np.ndarray, rule: SelectionRule, ranker: "Ranker | None" = None
-) -> RankedRun:
-    """Select the classes of a run by a rule; `scores` (K,) as from `scores_of`.
-
-    With a `ranker` that has a job stage, every rule but "score" goes by the scores in this job.
-    """
-    stage = ranker.job_stage if ranker is not None else None
-    in_job = job_scores_of(run, features, scores, ranker) if ranker is not None else None
-    deciding = scores if in_job is None or rule.kind == SCORE else in_job
+def apply_rule(run: ClassRun, features: ClassFeatures, scores: ClassScores, rule: SelectionRule) -> RankedRun:
+    """Select the classes of a run by a rule: by the scores in the job, where there are such, unless the rule is "score"."""
+    deciding = scores.alone if scores.in_job is None or rule.kind == SCORE else scores.in_job
     values, particles = deciding[features.classes], features.particles
-    chosen = _select(values, particles, rule, stage)
+    chosen = _select(values, particles, rule, scores.threshold)
     selected = features.classes[chosen.rows]
-    remarks = (*_score_remarks(scores, features), *_rule_remarks(values, particles, chosen, rule, stage))
-    return RankedRun(run, features, scores, selected, chosen.n_by_rule, rule.kind, chosen.threshold, remarks, in_job)
+    remarks = (*_score_remarks(scores.alone, features), *_rule_remarks(values, particles, chosen, rule, scores.threshold is not None))
+    return RankedRun(run, features, scores.alone, selected, chosen.n_by_rule, rule.kind, chosen.threshold, remarks, scores.in_job)
 
 
-def apply_labels(
-    run: ClassRun, features: ClassFeatures, scores: np.ndarray, labels: np.ndarray, source: str, ranker: "Ranker | None" = None
-) -> RankedRun:
+def apply_labels(run: ClassRun, features: ClassFeatures, scores: ClassScores, labels: np.ndarray, source: str) -> RankedRun:
     """Select the classes that a person chose: `labels` int (K,), 0 for those left out; `source` names where they come from."""
     chosen = selected_by_hand(np.flatnonzero(labels > 0))
-    remarks = _score_remarks(scores, features)
+    remarks = _score_remarks(scores.alone, features)
     if len(chosen.rows) == 0:
         remarks = (*remarks, f"nothing is selected: {source} chooses no class")
-    in_job = job_scores_of(run, features, scores, ranker) if ranker is not None else None
-    return RankedRun(run, features, scores, chosen.rows, chosen.n_by_rule, source, chosen.threshold, remarks, in_job)
+    return RankedRun(run, features, scores.alone, chosen.rows, chosen.n_by_rule, source, chosen.threshold, remarks, scores.in_job)
 
 
-def _select(scores: np.ndarray, particles: np.ndarray, rule: SelectionRule, stage: "JobStage | None") -> Selection:
+def _select(scores: np.ndarray, particles: np.ndarray, rule: SelectionRule, in_job: "OddsThreshold | None") -> Selection:
     if rule.kind == CALIBRATED:
-        low = calibrated_threshold(scores, particles, rule.calibration) if stage is None else stage.threshold.of(scores, particles)
+        low = calibrated_threshold(scores, particles, rule.calibration) if in_job is None else in_job.of(scores, particles)
         return select_by_score(scores, particles, low, minimum=rule.minimum)
     if rule.kind == TOP:
         return select_top_fraction(scores, particles, rule.top_fraction, rule.minimum)
@@ -189,15 +193,13 @@ def _score_remarks(scores: np.ndarray, features: ClassFeatures) -> tuple[str, ..
     return (f"{without} of {len(scores)} classes have no score: they have 10 particles or fewer",) if without else ()
 
 
-def _rule_remarks(
-    scores: np.ndarray, particles: np.ndarray, chosen: Selection, rule: SelectionRule, stage: "JobStage | None"
-) -> tuple[str, ...]:
+def _rule_remarks(scores: np.ndarray, particles: np.ndarray, chosen: Selection, rule: SelectionRule, in_job: bool) -> tuple[str, ...]:
     remarks = []
     best = float(scores.max())
-    if rule.kind == CALIBRATED and stage is None:
+    if rule.kind == CALIBRATED and not in_job:
         remarks.append("these weights have no stage that sees the whole job: the threshold is made from the scores alone")
     if rule.kind == CALIBRATED and math.isinf(chosen.threshold):
-        what = f"score is {best:.3f}, below {rule.calibration.junk:g}" if stage is None else f"score in this job is {best:.3f}"
+        what = f"score in this job is {best:.3f}" if in_job else f"score is {best:.3f}, below {rule.calibration.junk:g}"
         remarks.append(f"no class looks good: the best {what}")
     added = len(chosen.rows) - chosen.n_by_rule
     if added and rule.kind != NUMBER:

@@ -15,7 +15,7 @@ from relion4plugin.ranker.target import LabelRules
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.simulation.mixture_spec import INTACT, PARTICLE_KINDS, MixtureSpec
 
-JOBS = 110
+JOBS = 330
 
 
 def some_samples(job: str, n: int = 3) -> Samples:

@@ -16,7 +16,7 @@ from relion4plugin.ranker.features import compute_features
 from relion4plugin.ranker.kept_jobs import guessed_job_score, keep_job
 from relion4plugin.ranker.labelled_jobs import read_labelled_jobs
 from relion4plugin.ranker.outputs import read_backup, reference_names, write_outputs
-from relion4plugin.ranker.ranked_run import NO_SCORE, SelectionRule, apply_labels, apply_rule, scores_of
+from relion4plugin.ranker.ranked_run import NO_SCORE, SelectionRule, apply_labels, apply_rule, score_classes
 from relion4plugin.ranker.recentre import centres_of_mass
 from relion4plugin.ranker.selection import Minimum
 from relion4plugin.ranker.weights import load_weights
@@ -40,7 +40,7 @@ def project(tmp_path, monkeypatch):
 def ranked(optimiser, rule=None):
     run = read_class_run(optimiser)
     features = compute_features(run)
-    return apply_rule(run, features, scores_of(run, features, load_weights("net.safetensors")), rule or SelectionRule("score", 0.5))
+    return apply_rule(run, features, score_classes(run, features, load_weights("net.safetensors")), rule or SelectionRule("score", 0.5))
 
 
 def test_scores_are_the_networks(project):
@@ -70,7 +70,7 @@ def ranked_in_job(optimiser):
     ranker = load_weights(write_linear_weights(optimiser.with_name("with_stage.safetensors"), stage()))
     run = read_class_run(optimiser)
     features = compute_features(run)
-    return apply_rule(run, features, scores_of(run, features, ranker), SelectionRule("number", minimum=Minimum(classes=2)), ranker)
+    return apply_rule(run, features, score_classes(run, features, ranker), SelectionRule("number", minimum=Minimum(classes=2)))
 
 
 def test_scores_in_the_job_are_columns_of_their_own(project, tmp_path):
@@ -164,7 +164,7 @@ def test_wrong_selection_files(tmp_path, text, expected):
 def by_hand(optimiser, labels):
     run = read_class_run(optimiser)
     features = compute_features(run)
-    return apply_labels(run, features, scores_of(run, features, load_weights("net.safetensors")), np.array(labels), "hand.star")
+    return apply_labels(run, features, score_classes(run, features, load_weights("net.safetensors")), np.array(labels), "hand.star")
 
 
 def test_a_choice_by_hand_may_take_a_class_without_score(project):
