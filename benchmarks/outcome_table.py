@@ -100,6 +100,14 @@ def newest_selection(project: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def true_rows(truth: KnownTruth, rows: pd.DataFrame, distance: float) -> np.ndarray:
+    """Tell for each row of a particle table whether it is a particle, at most `distance` A from the true one; bool (n,)."""
+    true = np.zeros(len(rows), bool)
+    order = np.concatenate([some.to_numpy() for some in rows.reset_index().groupby("rlnMicrographName").groups.values()])
+    true[order] = _of(truth, rows, distance).is_true
+    return true
+
+
 def _places(rows: pd.DataFrame) -> np.ndarray:
     return rows[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(dtype=np.float64)
 

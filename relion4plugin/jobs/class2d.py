@@ -104,6 +104,7 @@ def settings_of(parameters: Class2DParameters) -> RefinementSettings:
         skip_rotate=p.skip_rotate,
         psi_step=2 * p.psi_sampling,
         psi_prior_sigma=p.sigma_psi,
+        robust_noise=p.robust_noise,
     )
 
 

@@ -81,7 +81,8 @@ def _judge(run: Refinement, starts: list[Start]) -> None:
     inputs = run.inputs
     n = len(inputs.particles.table)
     rows = np.sort(np.random.default_rng((run.settings.seed, 0, 11)).permutation(n)[:MOST_JUDGES])
-    noise = initialise.noise_spectra(inputs.source, inputs.images, initialise.sample_rows(inputs.images.optics.index, run.settings.seed))
+    sample = initialise.sample_rows(inputs.images.optics.index, run.settings.seed)
+    noise = initialise.noise_spectra(inputs.source, inputs.images, sample, robust=False)
     shell = max(resolution.MIN_SHELL, int(JUDGE_SHELL * inputs.grid.box))
     still = replace(inputs, settings=replace(run.settings, perturbation=0.0))
     for start in starts:

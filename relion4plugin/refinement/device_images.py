@@ -1,13 +1,24 @@
 """Particle images on the device of an array library: shifted, masked, transformed, summed over shells."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from relion4plugin.arrays import fft_module, sparse_module
 from relion4plugin.refinement.images import ImageModel, noise_fill
+from relion4plugin.refinement.robust_noise import BINS, count_powers
 from relion4plugin.refinement.search import Batch
 from relion4plugin.refinement.settings import RefinementSettings
+
+
+@dataclass(frozen=True)
+class NoiseSums:
+    """What images leave: summed, and counted by its ratio to what is expected; arrays of the device, added to in place."""
+
+    power: Any  # float64 (n_optics, N//2+1)
+    counts: Any  # float64 (n_optics, N//2+1, bins), or empty where noise is a mean
+    expected: Any  # float64 (n_optics, N//2+1)
 
 
 class DeviceImages:
@@ -52,10 +63,18 @@ class DeviceImages:
         """Sum (n, P) over shells to (n, N//2+1)."""
         return values @ self._shell_sum
 
-    def add_by_optics(self, batch: Batch, shells: Any, noise: Any) -> None:
+    def noise_sums(self, sigma2_noise: np.ndarray) -> NoiseSums:
+        """Begin sums for the present noise (n_optics, N//2+1)."""
+        xp, robust = self._xp, self._settings.robust_noise and self._settings.dimension == 2
+        expected = xp.asarray(2 * self._model.pixels.per_shell * sigma2_noise)
+        return NoiseSums(xp.zeros(expected.shape), xp.zeros((*expected.shape, BINS) if robust else (0, 0, 0)), expected)
+
+    def add_by_optics(self, batch: Batch, shells: Any, noise: NoiseSums) -> None:
         """Add rows (n, N//2+1) to the optics groups of the particles, in place."""
         index = self._model.optics.index[batch.rows]
-        noise += group_sum(self._xp, index, len(noise)) @ shells
+        noise.power[...] += group_sum(self._xp, index, len(noise.power)) @ shells
+        if noise.counts.size:
+            noise.counts[...] += count_powers(shells, noise.expected, self._xp.asarray(index), self._xp)
 
     def constant(self, batch: Batch, masked: Any, sigma2_noise: np.ndarray, count: int) -> Any:
         """Return the part of -log P that no pose changes: image power over noise, and the noise's normalisation (n,)."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from relion4plugin.arrays import sparse_module, to_numpy
-from relion4plugin.refinement.device_images import DeviceImages, group_sum
+from relion4plugin.refinement.device_images import DeviceImages, NoiseSums, group_sum
 from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
@@ -69,7 +69,7 @@ class ArrayExpectation:
         n_fine = len(device.fine)
         data = xp.zeros((plan.halves * n_fine, plan.count), xp.complex64)
         weight = xp.zeros((plan.halves * n_fine, plan.count), xp.float32)
-        class_weight, noise = xp.zeros(n_classes), xp.zeros((len(model.sigma2_noise), self._model.pixels.box // 2 + 1))
+        class_weight, noise = xp.zeros(n_classes), self._images.noise_sums(model.sigma2_noise)
         size = self._batch_size(plan)
         parts = [slice(b, min(b + size, n)) for b in range(0, n, size)]
         ahead = self._reader.submit(self._source.read, batch.rows[parts[0]])
@@ -84,7 +84,7 @@ class ArrayExpectation:
             for name, value in values.items():
                 getattr(sums, name)[part] = to_numpy(value)
         grids = self._insert(device, data, weight, n_classes)
-        return Expectation(sums, to_numpy(class_weight), to_numpy(noise), *grids)
+        return Expectation(sums, to_numpy(class_weight), to_numpy(noise.power), *grids, noise_counts=to_numpy(noise.counts))
 
     def _load(self, transforms: np.ndarray, plan: SearchPlan, model: Model) -> _Device:
         xp = self._xp
@@ -115,7 +115,7 @@ class ArrayExpectation:
         return max(1, int(self._settings.memory_limit * 2**30 / (pair_bytes + score_bytes)))
 
     def _visit(
-        self, device: _Device, batch: Batch, images: np.ndarray, data: Any, weight: Any, class_weight: Any, noise: Any
+        self, device: _Device, batch: Batch, images: np.ndarray, data: Any, weight: Any, class_weight: Any, noise: NoiseSums
     ) -> dict[str, Any]:
         """Take one batch through both passes, add to the accumulators, and return the per-particle results."""
         xp, plan, n = self._xp, device.plan, len(batch.rows)
@@ -209,7 +209,7 @@ class ArrayExpectation:
 
     def _nuisance(
         self, device: _Device, batch: Batch, masked: Any, weights: Weights, pairs: _Pairs, q: Any, total: Any, to_particle: Any,
-        classes: Any, noise: Any,
+        classes: Any, noise: NoiseSums,
     ) -> dict[str, Any]:  # fmt: skip
         """Compute the norm, scale and offset sums of each particle and add to the noise power."""
         xp, plan, count = self._xp, device.plan, device.plan.count

@@ -15,6 +15,7 @@ from relion4plugin.refinement import kernels
 from relion4plugin.refinement.cpu_images import CpuImages, Workspace
 from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights
 from relion4plugin.refinement.particles import scale_counts
+from relion4plugin.refinement.robust_noise import BINS, count_powers
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
 from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.slices import SlicePlan
@@ -112,6 +113,8 @@ class CpuExpectation:
         sums = ParticleSums.empty(n)
         step = _Pass(plan, self._templates(transforms, plan), model.sigma2_noise, model.log_class, scale_counts(model, plan), sums)
         class_weight, noise = np.zeros(n_classes), np.zeros(model.sigma2_noise.shape)
+        expected = 2 * self._model.pixels.per_shell * model.sigma2_noise
+        counts = np.zeros((*noise.shape, BINS) if self._settings.robust_noise else (0, 0, 0))
         voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
         data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
         weight = np.zeros((n_classes, plan.halves, voxels), np.float32)
@@ -125,15 +128,18 @@ class CpuExpectation:
                 return self._visit(step, batch.part(chunk), room.part(slice(chunk.start - offset, chunk.stop - offset)), chunk)
 
             results = list(self._pool.map(visit, chunks))
-            for _, classes, power in results:
-                class_weight += classes
-                noise += power
+            class_weight += sum(classes for _, classes, _ in results)
+            power, index = np.concatenate([power for _, _, power in results]), self._model.optics.index[batch.rows[block]]
+            np.add.at(noise, index, power)
+            if self._settings.robust_noise:
+                counts += count_powers(power, expected, index)
             self._back_project(step, [kept for kept, _, _ in results], batch.half[block], room, data, weight)
             advance(block.stop - block.start)
             samples = sum(len(kept.template) for kept, _, _ in results) / (block.stop - block.start)
             block = slice(block.stop, self._block_end(block.stop, n, plan, samples))
         shape = (n_classes, plan.halves, m, m // 2 + 1)
-        return Expectation(sums, class_weight, noise, data.reshape(shape).swapaxes(0, 1), weight.reshape(shape).swapaxes(0, 1))
+        grids = data.reshape(shape).swapaxes(0, 1), weight.reshape(shape).swapaxes(0, 1)
+        return Expectation(sums, class_weight, noise, *grids, noise_counts=counts)
 
     def _templates(self, transforms: np.ndarray, plan: SearchPlan) -> Templates:
         """Cut the slices out of the padded transforms (K, M, M//2+1)."""
@@ -222,7 +228,7 @@ class CpuExpectation:
     def _nuisance(
         self, step: _Pass, batch: Batch, kept: _Kept, images: _Images, model_ctf: np.ndarray, out: slice
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fill the norm and scale sums; return the chunk's class weights (K,) and noise power (n_optics, shells)."""
+        """Fill the norm and scale sums; return the chunk's class weights (K,) and residual powers (n, shells)."""
         plan, sums, t, pixels = step.plan, step.sums, step.templates, self._model.pixels
         n, inner = len(batch.rows), plan.current_size // 2 + 1
         classes, power = np.zeros((n, len(step.log_class))), images.power.copy()
@@ -232,9 +238,7 @@ class CpuExpectation:
             power[:, :inner], sums.scale_cross[out], sums.scale_power[out], sums.weight[out], classes,
         )  # fmt: skip
         sums.norm_power[out] = power.sum(axis=1)
-        noise = np.zeros(step.sigma2_noise.shape)
-        np.add.at(noise, self._model.optics.index[batch.rows], power)
-        return classes.sum(axis=0), noise
+        return classes.sum(axis=0), power
 
     def _back_project(self, step: _Pass, kept: list[_Kept], half: np.ndarray, room: _Room, data: np.ndarray, weight: np.ndarray) -> None:
         """Add a block's kept samples to the grids of all classes."""

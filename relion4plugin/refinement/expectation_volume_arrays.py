@@ -13,7 +13,7 @@ import numpy as np
 
 from relion4plugin.arrays import to_numpy
 from relion4plugin.imaging.fourier import shift_phases
-from relion4plugin.refinement.device_images import DeviceImages, group_sum
+from relion4plugin.refinement.device_images import DeviceImages, NoiseSums, group_sum
 from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums
@@ -44,7 +44,7 @@ class _Device:
     phases: Any  # complex64 (T_fine, P)
     scale_count: Any  # int64 (K,)
     sums: tuple[Any, Any, Any]  # float32 (halves * K * Z * Y * X,), real, imaginary, weight
-    noise: Any  # float64 (n_optics, shells)
+    noise: NoiseSums
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class VolumeArrayExpectation:
             advance(part.stop - part.start)
         shape = (plan.halves, n_classes, *cropped.shape[1:4])
         grids = self._grids(device, shape, transforms.shape[1])
-        return Expectation(sums, class_weight, to_numpy(device.noise), *grids, plan.spread_directions(direction_weight))
+        return Expectation(sums, class_weight, to_numpy(device.noise.power), *grids, plan.spread_directions(direction_weight))
 
     def _load(self, cropped: np.ndarray, plan: VolumeSearchPlan, model: Model) -> _Device:
         xp, pixels = self._xp, plan.pixels
@@ -140,7 +140,7 @@ class VolumeArrayExpectation:
         return _Device(
             plan, model, grids, slices(plan.count, plan.radius), slices(plan.count_likelihood, plan.radius), coarse,
             xp.asarray(plan.phases_fine), xp.asarray(scale_counts(model, plan)), (real, imag, weight),
-            xp.zeros(model.sigma2_noise.shape),
+            self._images.noise_sums(model.sigma2_noise),
         )  # fmt: skip
 
     def _grids(self, device: _Device, shape: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:

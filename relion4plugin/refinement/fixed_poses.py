@@ -12,7 +12,7 @@ import numpy as np
 
 from relion4plugin.arrays import sparse_module, to_numpy
 from relion4plugin.imaging.fourier import shift_phases
-from relion4plugin.refinement.device_images import DeviceImages
+from relion4plugin.refinement.device_images import DeviceImages, NoiseSums
 from relion4plugin.refinement.images import ImageModel, ImageSource, Weights, make_weights
 from relion4plugin.refinement.particles import scale_counts
 from relion4plugin.refinement.search import Batch, Expectation, ParticleSums, SearchPlan
@@ -49,7 +49,7 @@ class FixedPosesExpectation:
         n_classes, voxels = len(transforms), plan.slices_fine.n_voxels
         sums, padded = ParticleSums.empty(n), xp.asarray(transforms)
         grid = xp.zeros((plan.halves, voxels, 3 * n_classes), xp.float32)
-        class_weight, noise = xp.zeros(n_classes), xp.zeros(model.sigma2_noise.shape)
+        class_weight, noise = xp.zeros(n_classes), self._images.noise_sums(model.sigma2_noise)
         size = max(1, int(self._settings.memory_limit * 2**30 / (COPIES * 8 * n_classes * plan.count)))
         for first in range(0, n, size):
             part = slice(first, min(first + size, n))
@@ -61,10 +61,13 @@ class FixedPosesExpectation:
         shape = (plan.halves, n_classes, plan.slices_fine.size, plan.slices_fine.size // 2 + 1)
         data = (real + 1j * imag).astype(np.complex64).reshape(shape)
         return Expectation(
-            sums, to_numpy(class_weight), to_numpy(noise), to_numpy(data), to_numpy(xp.ascontiguousarray(weight)).reshape(shape)
-        )
+            sums, to_numpy(class_weight), to_numpy(noise.power), to_numpy(data), to_numpy(xp.ascontiguousarray(weight)).reshape(shape),
+            noise_counts=to_numpy(noise.counts),
+        )  # fmt: skip
 
-    def _visit(self, batch: Batch, padded: Any, plan: SearchPlan, model: Model, grid: Any, class_weight: Any, noise: Any) -> dict[str, Any]:
+    def _visit(
+        self, batch: Batch, padded: Any, plan: SearchPlan, model: Model, grid: Any, class_weight: Any, noise: NoiseSums
+    ) -> dict[str, Any]:
         xp, count = self._xp, plan.count
         masked, unmasked = self._images.transform(batch, self._source.read(batch.rows), model.sigma2_noise)
         weights = make_weights(self._model, batch.rows, count, model.sigma2_noise, batch.scale, xp)
@@ -118,7 +121,8 @@ class FixedPosesExpectation:
         return _Posterior(kept.reshape(scores.shape), log_sum, best, posterior.max(axis=1))
 
     def _nuisance(
-        self, batch: Batch, masked: Any, weights: Weights, slices: Any, q: Any, retained: Any, plan: SearchPlan, model: Model, noise: Any
+        self, batch: Batch, masked: Any, weights: Weights, slices: Any, q: Any, retained: Any, plan: SearchPlan, model: Model,
+        noise: NoiseSums,
     ) -> dict[str, Any]:
         xp, count = self._xp, plan.count
         by_class = retained.sum(axis=2)

@@ -11,6 +11,7 @@ from relion4plugin.imaging.masks import mask_with_background, soft_disc
 from relion4plugin.refinement.images import MASK_EDGE, ImageModel, ImageSource
 from relion4plugin.refinement.pixels import PixelList, shell_sums
 from relion4plugin.refinement.references import PaddedGrid, gridding_correction, inverse, soften_corners
+from relion4plugin.refinement.robust_noise import robust_mean
 from relion4plugin.refinement.settings import RefinementSettings
 from relion4plugin.refinement.slices import insertion_matrix, make_hermitian, make_slice_plan
 from relion4plugin.refinement.symmetrise import make_hermitian as make_hermitian_volume
@@ -20,6 +21,7 @@ from relion4plugin.refinement.volume_transforms import fade_sphere, inverse_volu
 SAMPLE = 1000  # particles per optics group
 START_SHELL = 0.07  # of the box
 BLOBS = 40
+LEAST_NOISE = 0.2  # of an image's power: strong images also raise the mean image
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions, images times CTF, CTFs
 
@@ -39,21 +41,28 @@ def _pixels(images: np.ndarray, model: ImageModel, rows: np.ndarray) -> np.ndarr
     return values
 
 
-def noise_spectra(source: ImageSource, model: ImageModel, rows: np.ndarray) -> np.ndarray:
-    """Estimate noise variance per component, float64 (n_optics, N//2+1): masked image power without the mean image's."""
+def noise_spectra(source: ImageSource, model: ImageModel, rows: np.ndarray, robust: bool) -> np.ndarray:
+    """Estimate noise variance per component, float64 (n_optics, N//2+1): masked image power without the mean image's.
+
+    `robust` lets strong images count less, as `robust_noise`.
+    """
     pixels, groups = model.pixels, model.optics.index[rows]
+    components = 2 * pixels.per_shell
     n_optics, n_shells = len(model.optics.premultiplied), pixels.box // 2 + 1
-    power, mean = np.zeros((n_optics, n_shells)), np.zeros((n_optics, len(pixels.flat)), np.complex128)
+    powers, mean = np.empty((len(rows), n_shells), np.float32), np.zeros((n_optics, len(pixels.flat)), np.complex128)
     for first in range(0, len(rows), 256):
         part = slice(first, first + 256)
         values = _pixels(mask_with_background(source.read(rows[part]), model.mask), model, rows[part])
-        np.add.at(power, groups[part], shell_sums(np.abs(values) ** 2, pixels))
+        powers[part] = shell_sums(np.abs(values) ** 2, pixels)
         np.add.at(mean, groups[part], values)
     count = np.bincount(groups, minlength=n_optics)
     used = count > 0
-    power[used] /= count[used, None]
     mean[used] /= count[used, None]
-    spectrum = (power - shell_sums(np.abs(mean) ** 2, pixels)) / (2 * pixels.per_shell)
+    power = np.zeros((n_optics, n_shells))
+    for group in np.flatnonzero(used):
+        mine = powers[groups == group]
+        power[group] = robust_mean(mine, components) if robust else mine.mean(axis=0, dtype=np.float64)
+    spectrum = np.maximum(power - shell_sums(np.abs(mean) ** 2, pixels), LEAST_NOISE * power) / components
     spectrum[~used] = spectrum[used].mean(axis=0)
     for group in range(n_optics):
         for shell in np.flatnonzero(spectrum[group] <= 0):

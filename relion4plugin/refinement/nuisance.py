@@ -3,6 +3,7 @@
 import numpy as np
 
 from relion4plugin.refinement.pixels import PixelList
+from relion4plugin.refinement.robust_noise import robust_power
 from relion4plugin.refinement.search import Batch, Expectation
 from relion4plugin.refinement.state import Model, Poses
 
@@ -47,8 +48,14 @@ def update(model: Model, poses: Poses, batch: Batch, result: Expectation, mu: fl
 
 
 def _update_noise(model: Model, result: Expectation, mu: float, weights: np.ndarray, pixels: PixelList) -> None:
+    components = 2 * pixels.per_shell
+    typical = None
+    if result.noise_counts.size:
+        typical = robust_power(result.noise_counts, components * model.sigma2_noise, components) / components
     for group in np.flatnonzero(weights > 0):
-        fresh = result.noise_power[group] / (2 * weights[group] * pixels.per_shell)
+        fresh = result.noise_power[group] / (weights[group] * components)
+        if typical is not None:
+            fresh = np.where(fresh < TINY, fresh, typical[group])
         for shell in np.flatnonzero(fresh < TINY):
             fresh[shell] = fresh[shell - 1] if shell else fresh[1]
         model.sigma2_noise[group] = mu * model.sigma2_noise[group] + (1 - mu) * fresh

@@ -152,4 +152,5 @@ class Expectation:
     data: np.ndarray  # complex64 (halves, K, [M,] M, M//2+1)
     weight: np.ndarray  # float32 (halves, K, [M,] M, M//2+1)
     direction_weight: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # float64 (K, D) in 3D
+    noise_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0)))  # float64 (n_optics, shells, bins), see `robust_noise`
     batch: Batch | None = None  # what was expected over

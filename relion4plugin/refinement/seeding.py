@@ -109,6 +109,7 @@ def expect_seeds(
         if total is None:
             total = _empty_like(result, sums, n_classes)
         total.noise_power += result.noise_power
+        total.noise_counts += result.noise_counts
         total.class_weight[k], total.direction_weight[k] = result.class_weight[0], result.direction_weight[0]
         total.data[:, k], total.weight[:, k] = result.data[:, 0], result.weight[:, 0]
     assert total is not None
@@ -135,5 +136,5 @@ def _empty_like(result: Expectation, sums: ParticleSums, n_classes: int) -> Expe
 
     return Expectation(
         sums, np.zeros(n_classes), np.zeros_like(result.noise_power), zeros(result.data, 1), zeros(result.weight, 1),
-        zeros(result.direction_weight, 0),
+        zeros(result.direction_weight, 0), np.zeros_like(result.noise_counts),
     )  # fmt: skip

@@ -60,6 +60,7 @@ class RefinementSettings:
     psi_prior_sigma: float = -1.0  # --sigma_psi; used where rlnAnglePsiPrior is given
     reference: str = ""  # --ref, stack of n_classes start images (2D); a map, or a STAR file of maps (3D)
     init_blobs: bool = True  # --no_init_blobs
+    robust_noise: bool = True  # strong images do not raise the noise, see `robust_noise` (2D)
     seed: int = 0  # --random_seed
     threads: int = 1  # --j
     gpu: int | None = None  # --gpu

@@ -179,7 +179,7 @@ def _carry_out(
         ranks.answer(_Answer(None, f"{_name(ranks)} failed:\n{traceback.format_exc()}"))
         return
     if not share.counts:
-        for values in (result.data, result.weight, result.class_weight, result.noise_power, result.direction_weight):
+        for values in _sums(result):
             values[...] = 0
     ranks.answer(_Answer(result.particles if share.counts else None))
     _add_up(ranks, result)
@@ -198,11 +198,15 @@ def _make(ranks: Ranks, begin: _Begin) -> ExpectationStep:
 
 def _add_up(ranks: Ranks, result: Expectation) -> None:
     """Add up what an expectation step sums, in the leader's arrays; in 2D, grids lie there with their axes swapped."""
-    for values in (result.class_weight, result.noise_power, result.direction_weight, result.data, result.weight):
+    for values in _sums(result):
         total = np.ascontiguousarray(values)
         ranks.add_up(total)
         if total is not values:
             values[...] = total
+
+
+def _sums(result: Expectation) -> tuple[np.ndarray, ...]:
+    return result.class_weight, result.noise_power, result.noise_counts, result.direction_weight, result.data, result.weight
 
 
 def _check(answer: _Answer) -> None:

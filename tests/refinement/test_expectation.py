@@ -139,7 +139,7 @@ def test_empty_class_gets_nothing(tmp_path):
 def same(first, second):
     for name, values in vars(first.particles).items():
         assert np.array_equal(values, getattr(second.particles, name)), name
-    for name in ("class_weight", "noise_power", "data", "weight"):
+    for name in ("class_weight", "noise_power", "noise_counts", "data", "weight"):
         assert np.array_equal(getattr(first, name), getattr(second, name)), name
 
 
