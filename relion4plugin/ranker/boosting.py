@@ -4,6 +4,7 @@ Trees are grown one after the other on the gradient of the cross entropy, with s
 Guestrin 2016). All trees have the same depth, so that a model is four arrays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,12 @@ def grow_trees(values: np.ndarray, target: np.ndarray, weight: np.ndarray, setti
     column = np.stack([tree.column for tree in grown])
     limit = np.stack([[limits[c][cut] if c != UNUSED else 0.0 for c, cut in zip(t.column, t.cut, strict=True)] for t in grown])
     return BoostedTrees(base, column, limit, np.stack([tree.leaf for tree in grown]))
+
+
+def mean_of(sets: Sequence[BoostedTrees]) -> BoostedTrees:
+    """Join sets of trees, so that the logarithm of the odds is the mean of theirs."""
+    column, limit, leaf = (np.concatenate([getattr(trees, name) for trees in sets]) for name in ("column", "limit", "leaf"))
+    return BoostedTrees(np.mean([trees.base for trees in sets], axis=0), column, limit, leaf / len(sets))
 
 
 class _Tree:

@@ -16,7 +16,7 @@ import torch
 from scipy.special import expit, logit
 
 from relion4plugin.errors import UserError
-from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees
+from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees, mean_of
 from relion4plugin.ranker.calibrated import data_set_level
 from relion4plugin.ranker.evaluation import good_classes, particle_numbers
 from relion4plugin.ranker.particle_size import LARGEST
@@ -26,6 +26,7 @@ from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 CARD_KEY = "job_stage"
 STAGE_VERSION = 2  # since 2 images are shrunk where particles are larger than most that it was trained on
 TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
+SETS_OF_TREES = 5
 _PREFIX = f"{CARD_KEY}."
 _SURE = 1e-3  # probabilities beyond this and its complement count as equal
 _LEAST_GOOD = 0.15  # share of good particles in a job, below which errors count as if it were this
@@ -125,7 +126,9 @@ def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[s
         for name, values in standing(job_classes(samples.select(rows), scores[rows])).items():
             tables.setdefault(name, np.empty(len(samples)))[rows] = values
     table = np.stack(list(tables.values()), axis=1)
-    trees = grow_trees(table, good.astype(np.float64), error_weights(samples), TREES, seed)
+    weights = error_weights(samples)
+    # one set of trees depends on the rows and columns that each tree happens to see
+    trees = mean_of([grow_trees(table, good.astype(np.float64), weights, TREES, seed + i) for i in range(SETS_OF_TREES)])
     return JobStage(trees, tuple(tables), OddsThreshold(), about, LARGEST)
 
 
@@ -149,7 +152,7 @@ def stage_to_store(stage: JobStage) -> tuple[dict[str, torch.Tensor], dict[str, 
         "version": STAGE_VERSION,
         "inputs": list(stage.inputs),
         "threshold": dataclasses.asdict(stage.threshold),
-        "trees": dataclasses.asdict(TREES),
+        "trees": {**dataclasses.asdict(TREES), "sets": SETS_OF_TREES},
         "about": stage.about,
         **({"largest_radius": stage.largest} if math.isfinite(stage.largest) else {}),
     }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees
+from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees, mean_of
 
 ALL = {"columns": 1.0, "rows": 1.0}
 
@@ -52,6 +52,16 @@ def test_trees_learn_what_only_two_columns_together_tell():
     assert np.mean((p > 0.5) == (y[1000:] > 0)) > 0.85
     again = grow_trees(x[:1000], y[:1000], np.ones(1000), BoostingSettings(trees=120, depth=3, rate=0.2), 3)
     assert np.array_equal(p, again.probability(x[1000:]))
+
+
+def test_joined_sets_answer_with_the_mean_of_their_odds():
+    random = np.random.default_rng(3)
+    x = random.normal(size=(300, 3))
+    y = (x[:, 0] * x[:, 1] > 0).astype(float)
+    sets = [grow_trees(x, y, np.ones(300), BoostingSettings(trees=20, depth=2), seed) for seed in (1, 2, 3)]
+    odds = [np.log(p / (1 - p)) for p in (trees.probability(x) for trees in sets)]
+    assert np.std(odds, axis=0).max() > 0.01
+    np.testing.assert_allclose(mean_of(sets).probability(x), 1 / (1 + np.exp(-np.mean(odds, axis=0))))
 
 
 def test_nothing_to_learn_is_refused():
