@@ -51,8 +51,8 @@ class Class2DParameters:
     do_fast_subsets: bool = shared("do_fast_subsets", advanced=True, relion=False)
     robust_noise: bool = parameter(
         True, label="Robust noise estimate", section=OPTIMISATION, advanced=True, relion=False, short=("--robust_noise",),
-        help="Carbon edges, gold and crystals do not raise the noise of all images: what an image leaves counts at most twice the median. No "
-        "takes the plain mean, as RELION does; in data sets with much junk, classes of particles may then stay blobs.",
+        help="Carbon edges, gold and crystals do not raise the noise of all images: what an image leaves counts at most twice the "
+        "median. No takes the plain mean, as RELION does; in data sets with much junk, classes of particles may then stay blobs.",
     )
     dont_skip_align: bool = shared("dont_skip_align")
     psi_sampling: float = parameter(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtr, chdtri
 
-PER_OCTAVE = 16
+PER_OCTAVE = 8
 OCTAVES = 8  # to either side of what is expected
 BINS = 2 * OCTAVES * PER_OCTAVE
 MOST = 2.0  # medians that an image counts at most

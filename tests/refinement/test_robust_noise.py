@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from relion4plugin.refinement.robust_noise import BINS, OCTAVES, count_powers, kept_share, robust_mean, robust_power
+from relion4plugin.refinement.robust_noise import BINS, OCTAVES, PER_OCTAVE, count_powers, kept_share, robust_mean, robust_power
 
 COMPONENTS = np.array([2, 8, 20, 100, 400])
 SIGMA2 = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -60,5 +60,5 @@ def test_counts_of_parts_add_up_and_groups_stay_apart(powers):
 def test_powers_beyond_the_range_and_empty_groups():
     expected = np.ones((2, 1))
     counts = count_powers(np.array([[0.0], [1e9], [1.0]]), expected, np.zeros(3, int))
-    assert counts[0, 0, 0] == counts[0, 0, -1] == counts[0, 0, OCTAVES * 16] == 1
+    assert counts[0, 0, 0] == counts[0, 0, -1] == counts[0, 0, OCTAVES * PER_OCTAVE] == 1
     assert robust_power(counts, expected, np.array([50]))[1, 0] == 1.0  # nothing seen: as expected
