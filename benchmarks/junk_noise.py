@@ -68,7 +68,7 @@ def judge(run: Path, truth: KnownTruth, distance: float) -> dict[str, Any]:
     order = np.argsort(-good / np.maximum(size, 1))
     best = 2 * np.cumsum(good[order]) / (np.cumsum(size[order]) + total)
     spectrum = model["model_optics_group_1"]
-    aligning = spectrum["rlnAngstromResolution"].to_numpy(float) > ALIGNING
+    aligning = spectrum["rlnResolution"].to_numpy(float) < 1 / ALIGNING
     return {
         "classes": n_classes, "selected": int(size[chosen].sum()), "fpr": float((size - good)[chosen].sum() / total),
         "fnr": float(1 - good[chosen].sum() / total), "best_f1": float(best.max()),
