@@ -8,7 +8,7 @@ import pytest
 import ranker_eval
 
 from relion4plugin.ranker.calibrated import CalibrationSettings
-from relion4plugin.ranker.samples import Samples
+from relion4plugin.ranker.samples import Samples, concatenate
 
 FIXED = CalibrationSettings(low=0.3, high=0.3, fraction=0.3, top_share=0.0)  # 0.3 of the best score
 
@@ -58,3 +58,9 @@ def test_tuning_prefers_rules_that_part_good_from_bad(monkeypatch):
     best, worst = ranker_eval.tune(job, np.array([1.0, 0.9, 0.3, 0.2]))
     assert best[0] == 0 and best[1].fraction == 0.5
     assert worst[1].fraction == 0.1 and worst[0] > best[0]
+
+
+def test_jobs_that_were_drawn_later_are_told_by_their_numbers():
+    samples = concatenate([a_job(name, [0.9], [10.0]) for name in ("job118", "job119_short", "job007", "real_bgal_1", "job300")])
+    assert ranker_eval.is_of_second_set(samples).tolist() == [1, 4]
+    assert [job["job"] for job in ranker_eval.of_second_set([{"job": str(name)} for name in samples.job])] == ["job119_short", "job300"]
