@@ -15,7 +15,7 @@ from relion4plugin.ranker.target import LabelRules
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.simulation.mixture_spec import INTACT, PARTICLE_KINDS, MixtureSpec
 
-JOBS = 330
+JOBS = 272
 
 
 def some_samples(job: str, n: int = 3) -> Samples:
@@ -72,7 +72,7 @@ def test_jobs_differ_as_real_ones_do(tmp_path):
     jobs = [ranker_jobs.draw_job(n, tmp_path, tmp_path) for n in range(JOBS)]
     good = [sum(j.spec.kinds.get(kind, 0.0) for kind in PARTICLE_KINDS) / sum(j.spec.kinds.values()) for j in jobs]
     assert 0.4 < np.median(good) < 0.75
-    assert 3 <= np.count_nonzero(np.array(good) == 0.0) <= 12
+    assert 0.03 < np.mean(np.array(good) == 0.0) < 0.11
     assert any(j.spec.neighbours[0] >= 2 for j in jobs)
     assert any(len(j.spec.sources) > 1 for j in jobs)
     assert {run[1].algorithm for j in jobs for run in j.runs} == {Algorithm.EM, Algorithm.VDAM}
