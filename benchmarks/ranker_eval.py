@@ -32,6 +32,7 @@ from relion4plugin.ranker.weights import Ranker, load_weights
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
 LEAST_CLASSES = 8  # of a job, for a rank correlation
 LARGE = 0.25  # an error that should not happen
+RICH = 1 / 3  # share of good particles from which on a job is like those of Table 4; FPR has no upper limit where few are good
 RULE_WORDS = {
     "default": "score from 0.15",
     "scores": "threshold made from the scores alone",
@@ -200,6 +201,12 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
         worst = float(np.nanmax(errors))
         means = f"mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}"
         lines.append(f"- {words}: {means}, largest of all {worst:.2f}; {large}.")
+    rich = [job for job in jobs if job["good"] >= RICH]
+    if rich:
+        errors = np.array([max(job["calibrated_false_positive"], job["calibrated_false_negative"]) for job in rich])
+        means = f"mean FPR {mean(rich, 'calibrated_false_positive'):.3f}, mean FNR {mean(rich, 'calibrated_false_negative'):.3f}"
+        words = f"calibrated, the {len(rich)} jobs with at least a third of good particles"
+        lines.append(f"- {words}: {means}; {np.sum(errors > LARGE)} above {LARGE}.")
     lines.append(f"- {len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
     good = [job for job in jobs if np.isfinite(job["default_false_positive"])]
     before, after, kept = (mean(good, key) for key in ("true_before", "true_after", "true_kept"))

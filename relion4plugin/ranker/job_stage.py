@@ -41,7 +41,7 @@ class OddsThreshold:
     """
 
     top_share: float = 0.03
-    slope: float = 0.4
+    slope: float = 0.2
     offset: float = -1.6
 
     def of(self, probability: np.ndarray, particles: np.ndarray) -> float:
