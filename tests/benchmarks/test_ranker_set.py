@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +129,11 @@ def test_options(tmp_path):
         ranker_set.collect(tmp_path)
     with pytest.raises(SystemExit):
         ranker_set.arguments(["--out", str(tmp_path)])
+
+
+def test_the_kept_training_part_is_what_the_card_says():
+    kept = read_samples(Path(ranker_set.__file__).parent / "data" / "ranker_first_set.npz")
+    assert (len(kept), len(np.unique(kept.job)), len(np.unique(kept.structure))) == (4433, 198, 36)
+    assert set(kept.extra["split"]) == {"train"}
+    others = {ranker_jobs.structure_of(n).name for n in range(JOBS) if ranker_jobs.split_of(n) != "train"}
+    assert others and not others & set(kept.structure)
