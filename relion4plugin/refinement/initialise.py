@@ -62,7 +62,10 @@ def noise_spectra(source: ImageSource, model: ImageModel, rows: np.ndarray, robu
     for group in np.flatnonzero(used):
         mine = powers[groups == group]
         power[group] = robust_mean(mine, components) if robust else mine.mean(axis=0, dtype=np.float64)
-    spectrum = np.maximum(power - shell_sums(np.abs(mean) ** 2, pixels), LEAST_NOISE * power) / components
+    spectrum = power - shell_sums(np.abs(mean) ** 2, pixels)
+    if robust:
+        spectrum = np.maximum(spectrum, LEAST_NOISE * power)
+    spectrum /= components
     spectrum[~used] = spectrum[used].mean(axis=0)
     for group in range(n_optics):
         for shell in np.flatnonzero(spectrum[group] <= 0):

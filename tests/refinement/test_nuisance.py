@@ -52,6 +52,25 @@ def test_start_noise_of_white_images(white):
     assert np.allclose((spectra[:, 2:] / expected).mean(axis=1), 1.0, atol=0.02)
 
 
+class Alike:
+    """Images that share a strong pattern, besides their noise."""
+
+    def __init__(self, source):
+        self._source = source
+        self._pattern = 10 * np.random.default_rng(5).normal(size=(BOX, BOX)).astype(np.float32)
+
+    def read(self, rows):
+        return self._source.read(rows) + self._pattern
+
+
+def test_what_all_images_share_is_no_noise_and_robust_noise_has_a_floor(white):
+    _, _, images, source = white
+    rows, expected = initialise.sample_rows(images.optics.index, 1), np.array([[1.0], [4.0]]) * inside_power() / (2 * BOX**2)
+    plain, robust = (initialise.noise_spectra(Alike(source), images, rows, robust) for robust in (False, True))
+    assert np.allclose((plain[:, 2:] / expected).mean(axis=1), 1.0, atol=0.02)
+    assert (robust[0, 2:] / expected[0]).mean() > initialise.LEAST_NOISE * 50  # of a pattern with 100 times the noise
+
+
 def test_noise_after_one_update_of_empty_references(white):
     settings, particles, images, source = white
     shells = BOX // 2 + 1
