@@ -36,9 +36,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def classified(project: Path, out: Path, robust: str, args: argparse.Namespace) -> Path:
+def classified(project: Path, jobs: dict[str, Path], out: Path, robust: str, args: argparse.Namespace) -> Path:
     """Classify the extracted particles of a project and select; returns the folder."""
-    jobs = job_folders(project)
     source, run = jobs["extract"] / "particles.star", out.resolve() / NOISE[robust]
     if not (run / "rank" / "particles.star").is_file():
         diameter = job_option(jobs["class2d"], "particle_diameter")
@@ -94,7 +93,7 @@ def main(words: list[str] | None = None) -> int:
             raise UserError(f"{project}: no such folder; run outcome.py for this set first, or leave it out with --sets")
         truth, jobs = read_truth(session), job_folders(project)
         distance = 0.5 * float(job_option(jobs["autopick"], "log_diam_max"))
-        found = {word: judge(classified(project, args.out / name, robust, args), truth, distance) for robust, word in NOISE.items()}
+        found = {word: judge(classified(project, jobs, args.out / name, robust, args), truth, distance) for robust, word in NOISE.items()}
         rows = particles(jobs["extract"] / "particles.star")
         lines.append(row(name, len(rows), int(true_rows(truth, rows, distance).sum()), found))
         records[name] = found
