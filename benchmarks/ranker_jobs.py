@@ -4,6 +4,7 @@ A job depends on its number alone. Structures are assigned to training, validati
 of them, whatever file it comes from.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,10 @@ PSEUDO = {TRAIN: tuple(n for n in range(100, 134) if n not in TOO_LARGE), VALIDA
 SECOND_SET = 119  # jobs from this number on were drawn later, with other built-in proteins in training and validation
 PSEUDO_SECOND = PSEUDO | {TRAIN: tuple(n for n in range(134, 200) if n not in TOO_LARGE), VALIDATION: tuple(range(205, 217))}
 DENSE_PSEUDO = 457
+# jobs from this number on are what a facility classifies: whole runs with the program's defaults, a third of junk, and no hopeless SNR
+FACILITY = 300
+TOO_LARGE_FACILITY = (221, 239, 242)
+PSEUDO_FACILITY = PSEUDO | {TRAIN: tuple(n for n in range(220, 260) if n not in TOO_LARGE_FACILITY), VALIDATION: tuple(range(260, 266))}
 BELT = 40.0  # A, by which a belt may widen a particle
 PSEUDO_SHARE = {TRAIN: 0.5, VALIDATION: 0.6, TEST: 0.15}
 JUNK = tuple(kind for kind in KINDS if kind not in PARTICLE_KINDS)
@@ -81,6 +86,19 @@ class SimulatedJob:
     runs: tuple[tuple[str, RefinementSettings], ...]
 
 
+def proteins(sources: Iterable[str]) -> tuple[int, ...]:
+    """Number of the protein of each source, from 1; conformations of a protein are one."""
+    names = [_protein(source) for source in sources]
+    return tuple(names.index(name) + 1 for name in names)
+
+
+def _protein(source: str) -> str:
+    if source.startswith("pseudo:"):
+        return ":".join(source.split(":")[:2])
+    file = Path(source).name
+    return next((structure.source for structure in REAL if structure.partner == file), file)
+
+
 def split_of(number: int) -> str:
     """Split of a job."""
     return PATTERN[ORDER[number % len(ORDER)]]
@@ -94,7 +112,8 @@ def rank_in_split(number: int) -> int:
 
 def pseudo_seeds(split: str, number: int) -> tuple[int, ...]:
     """Built-in proteins that a job may have."""
-    return (PSEUDO if number < SECOND_SET else PSEUDO_SECOND)[split]
+    sets = PSEUDO if number < SECOND_SET else PSEUDO_SECOND if number < FACILITY else PSEUDO_FACILITY
+    return sets[split]
 
 
 def structure_of(number: int) -> Structure:
@@ -121,6 +140,8 @@ def draw_job(number: int, models: Path, maps: Path) -> SimulatedJob:
     """
     rng = np.random.default_rng(np.random.SeedSequence((number, 0x72616E6B)))
     structure = structure_of(number)
+    if number >= FACILITY:
+        return _facility_job(structure, models, maps, number, rng)
     diameter = structure.diameter or pseudo_diameter(structure.source)
     style = _style(structure, number, rng)
     spec = _mixture(structure, style, diameter, models, maps, number, rng)
@@ -131,6 +152,32 @@ def draw_job(number: int, models: Path, maps: Path) -> SimulatedJob:
     shorter = _shorter(main, rng)
     runs = (("", main),) + (((SHORT, shorter),) if shorter else ())
     return SimulatedJob(number, structure.split, structure.name, spec, float(mask_ratio), runs)
+
+
+def _facility_job(structure: Structure, models: Path, maps: Path, number: int, rng: np.random.Generator) -> SimulatedJob:
+    """Draw a run as `relion4plugin class2d` makes it by default; for training and validation with half the mini-batches."""
+    diameter = structure.diameter or pseudo_diameter(structure.source)
+    style = _style(structure, number, rng)
+    spec = _mixture(structure, style, diameter, models, maps, number, rng)
+    junk = 1.0 if style == "junk" else 0.85 * float(rng.beta(2.0, 3.0))
+    spec = replace(
+        spec,
+        n_particles=int(rng.integers(3000, 8001)),
+        kinds=_shared(spec.kinds, junk),
+        snr=float(np.exp(rng.uniform(np.log(0.05), np.log(0.3)))),
+    )
+    defaults = RefinementSettings(write_every=1000, seed=number)
+    n_iterations = defaults.n_iterations if structure.split == TEST else defaults.n_iterations // 2
+    settings = replace(defaults, n_classes=min(defaults.n_classes, spec.n_particles // 70), n_iterations=n_iterations)
+    return SimulatedJob(number, structure.split, structure.name, spec, float(rng.uniform(1.05, 1.3)), (("", settings),))
+
+
+def _shared(kinds: dict[str, float], junk: float) -> dict[str, float]:
+    """The same kinds with another share of junk, where there are particles."""
+    drawn = sum(share for kind, share in kinds.items() if kind in JUNK)
+    if not 0.0 < drawn < 1.0:
+        return kinds
+    return {kind: share * (junk / drawn if kind in JUNK else (1.0 - junk) / (1.0 - drawn)) for kind, share in kinds.items()}
 
 
 @cache

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from evaluation import particle_table
-from ranker_jobs import TEST, TRAIN, VALIDATION, SimulatedJob, draw_job, split_of
+from ranker_jobs import TEST, TRAIN, VALIDATION, SimulatedJob, draw_job, proteins, split_of
 from ranker_label import label_run, relabel
 from ranker_real import REAL_JOBS, make_real_job
 
@@ -88,7 +88,7 @@ def make_job(job: SimulatedJob, out: Path, keep: bool = False) -> int:
         stack = simulate_mixture(job.spec, work / "particles", Silent())
         particles = read_particles(stack.particles_star)
         truth = particle_table(stack.truth_star)
-        maps = [read_mrc(path)[0] for path in stack.map_paths]
+        maps, of_each = [read_mrc(path)[0] for path in stack.map_paths], proteins(source for source, _ in job.spec.sources)
         # room for the soft edge of the mask
         mask = min(stack.diameters[0] * job.mask_ratio, job.spec.box_angst - 2 * MASK_EDGE * job.spec.pixel_size)
         total = 0
@@ -96,7 +96,7 @@ def make_job(job: SimulatedJob, out: Path, keep: bool = False) -> int:
             label = f"{name}_{suffix}" if suffix else name
             chosen = replace(settings, particle_diameter=float(mask))
             result = refine(chosen, particles, work / (suffix or "main"))
-            samples, figures = label_run(result.optimiser_star, truth, maps, label, job.structure)
+            samples, figures = label_run(result.optimiser_star, truth, maps, label, job.structure, proteins=of_each)
             record = {"split": job.split, "structure": job.structure, "classes": len(samples), **figures}
             record |= {"cpu_seconds": time.process_time() - begin, "spec": asdict(job.spec), "settings": _plain(chosen)}
             save(out, label, samples, record)
@@ -178,7 +178,9 @@ def collect(out: Path) -> str:
     for path in sorted(out.glob("*.json")):
         samples = read_samples(path.with_suffix(".npz"))
         if len(samples):
-            parts[json.loads(path.read_text(encoding="utf-8"))["split"]].append(relabel(samples))
+            record = json.loads(path.read_text(encoding="utf-8"))
+            sources = [source for source, _ in record.get("spec", {}).get("sources", [])]
+            parts[record["split"]].append(relabel(samples, proteins=proteins(sources)))
     lines = []
     for split, found in parts.items():
         if not found:

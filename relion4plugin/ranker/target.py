@@ -19,7 +19,7 @@ class LabelRules:
     A pair (a, b) is a smooth step from 0 at a to 1 at b.
     """
 
-    version: int = 2
+    version: int = 3  # since 3 conformations of a protein are one protein
     purity: tuple[float, float] = (0.30, 0.85)  # share of the members that show the class's protein
     detail: tuple[float, float] = (0.05, 0.90)  # ln(40 A / resolution), relative to the best class of the job
     detail_to_select: tuple[float, float] = (0.0, 0.60)  # the same, where the question is whether to keep the particles

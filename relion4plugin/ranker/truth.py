@@ -120,7 +120,10 @@ def _short(names: "pd.Series") -> "pd.Series":
     return names.str.replace(r"^0*(\d+)@(?:.*/)?", r"\1@", regex=True)
 
 
-def class_truth(run: "ClassRun", truth: ParticleTruth, maps: Sequence[np.ndarray], rules: LabelRules = DEFAULT_RULES) -> ClassTruth:
+def class_truth(
+    run: "ClassRun", truth: ParticleTruth, maps: Sequence[np.ndarray], rules: LabelRules = DEFAULT_RULES,
+    proteins: Sequence[int] | None = None,
+) -> ClassTruth:  # fmt: skip
     """Measure every class of a run.
 
     The true maps are projected at the true orientations of up to 64 members and turned and shifted as the run aligned these
@@ -135,6 +138,9 @@ def class_truth(run: "ClassRun", truth: ParticleTruth, maps: Sequence[np.ndarray
     maps : sequence of numpy.ndarray
         float32 (N, N, N) each, in box and pixel size of the classes.
     rules : LabelRules
+    proteins : sequence of int, optional
+        Number of the protein of each map: particles of any conformation of a protein are true members of a class that shows it. By
+        default every map is another protein.
 
     Returns
     -------
@@ -143,13 +149,16 @@ def class_truth(run: "ClassRun", truth: ParticleTruth, maps: Sequence[np.ndarray
     Raises
     ------
     UserError
-        If a map has another box than the classes.
+        If a map has another box than the classes, or `proteins` is not one number for each map.
     """
     n = run.classes.shape[-1]
     if any(volume.shape != (n, n, n) for volume in maps):
         raise UserError(f"the true maps are {[v.shape for v in maps]} voxels but the classes have {n} px; give the maps of this simulation")
+    protein = np.asarray(range(len(maps)) if proteins is None else proteins, np.int64)
+    if protein.shape != (len(maps),):
+        raise UserError(f"{len(maps)} true maps are of {len(protein)} proteins; give one number for each map")
     n_classes = len(run.classes)
-    members, true_members, number, purity = _count(run.class_number, truth, n_classes, max(len(maps), 1))
+    members, true_members, number, purity = _count(run.class_number, truth, n_classes, protein)
     empty = np.zeros(n_classes)
     result = ClassTruth(
         members, true_members, number, purity, empty.copy(), np.full(n_classes, UNSEEN), empty.copy(), empty.copy() + 1.0, empty,
@@ -184,19 +193,21 @@ def class_targets(run: "ClassRun", found: ClassTruth, true_fraction: float, rule
 
 
 def _count(
-    class_number: np.ndarray, truth: ParticleTruth, n_classes: int, n_maps: int
+    class_number: np.ndarray, truth: ParticleTruth, n_classes: int, protein: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Members, true members, the most frequent map and the purity of each class."""
+    """Members, true members, the most frequent map and the purity of each class; `protein` (maps,) is that of each map."""
     assigned = (class_number >= 1) & (class_number <= n_classes)
+    n_maps = max(len(protein), 1)
     cells = (class_number[assigned] - 1) * (n_maps + 1) + truth.map_number[assigned]
     size = n_classes * (n_maps + 1)
-    credit = np.bincount(cells, truth.credit[assigned], size).reshape(n_classes, -1)
-    whole = np.bincount(cells, truth.genuine[assigned], size).reshape(n_classes, -1)
+    credit, whole = (np.bincount(cells, weight[assigned], size).reshape(n_classes, -1)[:, 1:] for weight in (truth.credit, truth.genuine))
     members = np.bincount(class_number[assigned] - 1, minlength=n_classes)
-    number = credit[:, 1:].argmax(axis=1) + 1
+    same = (protein[:, None] == protein) if len(protein) else np.ones((1, 1))
+    of_protein = credit @ same
+    number = np.where(np.isclose(of_protein, of_protein.max(axis=1, keepdims=True)), credit, -1.0).argmax(axis=1)
     every = np.arange(n_classes)
-    purity = np.minimum(1.0, credit[every, number] / np.maximum(members, 1) / truth.known_share)
-    return members, whole[every, number].astype(np.int64), np.where(purity > 0, number, 0), purity
+    purity = np.minimum(1.0, of_protein[every, number] / np.maximum(members, 1) / truth.known_share)
+    return members, (whole @ same)[every, number].astype(np.int64), np.where(purity > 0, number + 1, 0), purity
 
 
 def _fractions(class_number: np.ndarray, kinds: np.ndarray, members: np.ndarray) -> dict[str, np.ndarray]:

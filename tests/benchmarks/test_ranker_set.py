@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import ranker_jobs
 import ranker_set
+from ranker_label import relabel
 
 from relion4plugin.errors import UserError
 from relion4plugin.ranker.samples import Samples, read_samples
@@ -79,6 +80,43 @@ def test_jobs_differ_as_real_ones_do(tmp_path):
     assert {run[1].algorithm for j in jobs for run in j.runs} == {Algorithm.EM, Algorithm.VDAM}
     assert all(run[1].n_classes * 30 <= j.spec.n_particles for j in jobs for run in j.runs[:1])
     assert all(48 <= j.spec.box_size <= 80 for j in jobs)
+
+
+def test_conformations_are_of_one_protein():
+    sources = ("pseudo:7:0", "pseudo:7:1", "pseudo:8", "/data/ribosome70S_state0.pdb.gz", "/data/ribosome70S_state1.pdb.gz")
+    assert ranker_jobs.proteins(sources) == (1, 1, 3, 4, 4)
+
+
+def test_facility_jobs_are_whole_runs_of_new_proteins(tmp_path):
+    jobs = [ranker_jobs.draw_job(n, tmp_path, tmp_path) for n in range(ranker_jobs.FACILITY, ranker_jobs.FACILITY + JOBS)]
+    assert all(3000 <= j.spec.n_particles <= 8000 and 0.05 <= j.spec.snr <= 0.3 and j.runs[0][1].n_classes >= 40 for j in jobs)
+    defaults = RefinementSettings()
+    test = [j.runs[0][1] for j in jobs if j.split == "test"]
+    assert {(s.n_iterations, s.tau2_fudge, s.algorithm) for s in test} == {(defaults.n_iterations, defaults.tau2_fudge, Algorithm.VDAM)}
+    good = [sum(j.spec.kinds.get(kind, 0.0) for kind in PARTICLE_KINDS) for j in jobs]
+    assert all(sum(j.spec.kinds.values()) == pytest.approx(1.0) for j in jobs)
+    assert 0.55 < np.median(good) < 0.8
+    earlier = {ranker_jobs.structure_of(n).name for n in range(ranker_jobs.FACILITY)}
+    assert {j.structure for j in jobs if j.split == "train" and j.structure.startswith("pseudo")}.isdisjoint(earlier)
+
+
+def test_a_run_of_conformations_is_labelled_anew():
+    """As if made when each conformation counted as another protein: pure classes of two conformations become good ones."""
+    columns = {
+        "purity": [0.5, 0.5], "d_true": [10.0, 10.0], "offset": [0.0, 0.0], "contamination": [0.0, 0.0], "true_members": [50, 50],
+        "members": [100, 100], "particles": [100.0, 100.0], "resolution": [10.0, 10.0], "job_score": [0.8, 0.8],
+        "share_intact": [0.9, 0.45], "share_neighbours": [0.1, 0.0], "share_broken": [0.0, 0.1], "share_empty": [0.0, 0.45],
+        "selected": [0, 0], "category": [0, 0], "q": [0.0, 0.0],
+    }  # fmt: skip
+    extra = {name: np.array(values) for name, values in columns.items()}
+    words = np.array(["a", "a"])
+    samples = Samples(np.zeros((2, 64, 64), np.float32), np.zeros((2, 24), np.float32), np.zeros(2, np.float32), words, words, words, extra)
+    assert relabel(samples, proteins=(1, 2)).extra["purity"].tolist() == [0.5, 0.5]
+    again = relabel(samples, proteins=(1, 1)).extra
+    np.testing.assert_allclose(again["purity"], [1.0, 0.48])
+    assert again["true_members"].tolist() == [100, 45]
+    assert again["selected"].tolist() == [1, 0]
+    np.testing.assert_allclose(again["true_particles"], [100.0, 48.0])
 
 
 def test_a_small_job_from_stack_to_samples(tmp_path):

@@ -107,6 +107,22 @@ def test_a_second_protein_is_a_protein(known):
     assert (found.correlation[1:] < 0.95).all()
 
 
+def test_conformations_of_a_protein_are_one_protein(known):
+    """A class of two conformations is pure, and is compared with the more frequent one."""
+    numbers = np.where(np.arange(len(known.truth)) % 3 == 0, 1, 2)
+    truth = replace(particle_truth(known.truth, known.run.data.table["rlnImageName"]), map_number=numbers)
+    maps = [kc.blob_map(9), known.volume]
+    alone, together = (class_truth(known.run, truth, maps, proteins=proteins) for proteins in ((1, 2), (1, 1)))
+    np.testing.assert_array_equal(together.map_number, alone.map_number)
+    np.testing.assert_array_equal(together.map_number, [2, 2, 2, 2])
+    assert (alone.purity < 0.7).all()
+    np.testing.assert_allclose(together.purity, 1.0)
+    np.testing.assert_array_equal(together.true_members, together.members)
+    np.testing.assert_allclose(together.correlation, alone.correlation)
+    with pytest.raises(UserError, match="2 true maps are of 1 proteins"):
+        class_truth(known.run, truth, maps, proteins=(1,))
+
+
 def test_something_beside_the_particle_is_contamination(known):
     classes = known.run.classes.copy()
     classes[0, 9:13, 20:28] += 2.0 * classes[0].max()
