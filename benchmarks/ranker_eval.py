@@ -13,16 +13,17 @@ import itertools
 import json
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measure import replace_section
-from ranker_jobs import SECOND_SET
+from ranker_jobs import FACILITY, SECOND_SET
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
-from relion4plugin.ranker.job_stage import JobStage, job_classes, scores_in_jobs
+from relion4plugin.ranker.job_stage import OddsThreshold, judged_in_jobs
 from relion4plugin.ranker.metrics import Rates, roc_auc, selection_rates, spearman, supervised_threshold
 from relion4plugin.ranker.particle_size import fitted_samples
 from relion4plugin.ranker.samples import Samples, concatenate, read_samples
@@ -33,6 +34,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
 LEAST_CLASSES = 8  # of a job, for a rank correlation
 LARGE = 0.25  # an error that should not happen
 RICH = 1 / 3  # share of good particles from which on a job is like those of Table 4; FPR has no upper limit where few are good
+ONLY_JUNK = 0.02  # share of true particles, below which a job has none
+SETS = {f"jobs 0 to {FACILITY - 1}": range(FACILITY), f"jobs {SECOND_SET} to {FACILITY - 1}": range(SECOND_SET, FACILITY)} | {
+    f"jobs of a facility, from {FACILITY} on": range(FACILITY, 1000)
+}
 RULE_WORDS = {
     "default": "score from 0.15",
     "scores": "threshold made from the scores alone",
@@ -63,10 +68,47 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def as_scored(ranker: Ranker, samples: Samples) -> Samples:
-    """The samples with images as this ranker gets them: those of jobs with large particles shrunk, where its job stage says so."""
-    largest = ranker.job_stage.largest if ranker.job_stage else math.inf
-    return fitted_samples(samples, ranker.score, largest)
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Classes as a ranker sees and scores them, in the order of the samples.
+
+    Attributes
+    ----------
+    samples
+        Images of jobs with large particles shrunk, where the ranker's job stage says so.
+    network, scores
+        float64 (n,): of the network alone, and what the ranker says in the end.
+    in_job
+        float64 (n,): scores in the job; None for weights without a job stage.
+    threshold
+        The rule for the threshold on them.
+    """
+
+    samples: Samples
+    network: np.ndarray
+    scores: np.ndarray
+    in_job: np.ndarray | None = None
+    threshold: OddsThreshold | None = None
+
+    def select(self, rows: np.ndarray) -> "Judged":
+        """Some of the classes, int (m,)."""
+        in_job = None if self.in_job is None else self.in_job[rows]
+        return Judged(self.samples.select(rows), self.network[rows], self.scores[rows], in_job, self.threshold)
+
+    @property
+    def error(self) -> float:
+        """Mean square error of the scores."""
+        return float(np.mean((self.scores - self.samples.score) ** 2))
+
+
+def judged(ranker: Ranker, samples: Samples) -> Judged:
+    """Score the classes of a set as the ranker does in use."""
+    stage = ranker.job_stage
+    shown = fitted_samples(samples, ranker.score, stage.largest if stage else math.inf)
+    network = ranker.score(shown.images, shown.features)
+    if stage is None:
+        return Judged(shown, network, network)
+    return Judged(shown, network, *judged_in_jobs(stage, shown, network), stage.threshold)
 
 
 def rates_of(samples: Samples, scores: np.ndarray, threshold: float) -> Rates:
@@ -126,14 +168,13 @@ def rank_correlation(samples: Samples, scores: np.ndarray) -> float:
     return spearman(samples.extra["q"], np.round(np.clip(scores, 0, 1), 2)) if len(samples) >= LEAST_CLASSES else float("nan")
 
 
-def judge(samples: Samples, scores: np.ndarray, settings: CalibrationSettings, stage: JobStage | None = None) -> list[dict[str, Any]]:
-    """Everything about each job; `stage` is the one that sees the whole job."""
+def judge(known: Judged, settings: CalibrationSettings) -> list[dict[str, Any]]:
+    """Everything about each job."""
     found = []
-    for rows in job_rows(samples):
-        part = samples.select(rows)
-        in_job = None if stage is None else stage.scores(job_classes(part, scores[rows]))
-        cut = math.nan if stage is None or in_job is None else stage.threshold.of(in_job, particle_numbers(part))
-        found.append(judge_job(part, scores[rows], settings, in_job, cut))
+    for rows in job_rows(known.samples):
+        part = known.select(rows)
+        cut = part.threshold.of(part.in_job, particle_numbers(part.samples)) if part.threshold and part.in_job is not None else math.nan
+        found.append(judge_job(part.samples, part.scores, settings, part.in_job, cut))
     return found
 
 
@@ -143,12 +184,19 @@ def mean(jobs: list[dict[str, Any]], key: str) -> float:
     return float(values[np.isfinite(values)].mean())
 
 
-def rows_of_rules(samples: Samples, scores: np.ndarray, stage: JobStage | None) -> list[str]:
+def _median(jobs: list[dict[str, Any]], key: str) -> float:
+    values = [job[key] for job in jobs if np.isfinite(job[key])]
+    return float(np.median(values)) if values else math.nan
+
+
+def rows_of_rules(known: Judged) -> list[str]:
     """The ranker beside rules that need no network, by how well they part good classes from the rest."""
+    samples = known.samples
     good, particles = good_classes(samples), particle_numbers(samples)
     rules = {
-        **({} if stage is None else {"score in the job": scores_in_jobs(stage, samples, scores)}),
-        "score": scores,
+        **({} if known.in_job is None else {"score in the job": known.in_job}),
+        "score": known.scores,
+        "score of the network": known.network,
         "estimated resolution": -samples.extra["resolution"],
         "share / resolution": samples.extra["pdf"] / samples.extra["resolution"],
         "particles": particles,
@@ -184,30 +232,27 @@ def _pair(job: dict[str, Any], name: str) -> str:
     return "{:.2f}, {:.2f}".format(*values) if np.isfinite(values[0]) else "none good"
 
 
-def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str, Any]]) -> list[str]:
-    """Figures over all jobs of a split."""
-    ranks = [np.nanmedian([job[key] for job in jobs]) for key in ("spearman_of_scores", "spearman")]
-    empty = [job for job in jobs if not np.isfinite(job["default_false_positive"])]
+def summary(name: str, known: Judged, jobs: list[dict[str, Any]]) -> list[str]:
+    """Figures over all jobs of a set."""
+    samples = known.samples
+    ranks = [_median(jobs, key) for key in ("spearman_of_scores", "spearman")]
     lines = [
         f"{name}: {len(samples)} classes of {len(jobs)} jobs and {len(np.unique(samples.structure))} structures. Mean square error "
-        f"{np.mean((scores - samples.score) ** 2):.4f} (of the mean score: {np.var(samples.score):.4f}). Median Spearman of score and "
-        f"quality within jobs {ranks[0]:.2f}, of the score in the job {ranks[1]:.2f}.",
+        f"{known.error:.4f} (network alone {np.mean((known.network - samples.score) ** 2):.4f}, mean score {np.var(samples.score):.4f}). "
+        f"Median Spearman of score and quality within jobs {ranks[0]:.2f}, of the score in the job {ranks[1]:.2f}.",
         "",
+        *(f"- {words}: {errors_of(jobs, rule, worst=True)}." for rule, words in RULE_WORDS.items()),
     ]
-    for rule, words in RULE_WORDS.items():
-        positive, negative = (f"{rule}_false_positive", f"{rule}_false_negative")
-        errors = np.array([max(job[positive], job[negative]) for job in jobs])
-        large = f"{np.sum(errors > LARGE)} of {np.isfinite(errors).sum()} jobs above {LARGE}"
-        worst = float(np.nanmax(errors))
-        means = f"mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}"
-        lines.append(f"- {words}: {means}, largest of all {worst:.2f}; {large}.")
     rich = [job for job in jobs if job["good"] >= RICH]
     if rich:
-        errors = np.array([max(job["calibrated_false_positive"], job["calibrated_false_negative"]) for job in rich])
-        means = f"mean FPR {mean(rich, 'calibrated_false_positive'):.3f}, mean FNR {mean(rich, 'calibrated_false_negative'):.3f}"
-        words = f"calibrated, the {len(rich)} jobs with at least a third of good particles"
-        lines.append(f"- {words}: {means}; {np.sum(errors > LARGE)} above {LARGE}.")
-    lines.append(f"- {len(empty)} jobs have no good class; of their particles {mean(empty, 'selected') if empty else 0:.2f} are selected.")
+        lines.append(f"- calibrated, where at least a third of the particles are good: {errors_of(rich, 'calibrated')}.")
+    nothing = [job for job in jobs if not np.isfinite(job["default_false_positive"])]
+    for words, found in (
+        ("hold nothing but junk", [job for job in nothing if job["true_before"] < ONLY_JUNK]),
+        ("hold particles but show none", [job for job in nothing if job["true_before"] >= ONLY_JUNK]),
+    ):
+        if found:
+            lines.append(f"- {len(found)} jobs {words}; of their particles {mean(found, 'selected'):.2f} are selected.")
     good = [job for job in jobs if np.isfinite(job["default_false_positive"])]
     before, after, kept = (mean(good, key) for key in ("true_before", "true_after", "true_kept"))
     lines.append(
@@ -217,14 +262,18 @@ def summary(name: str, samples: Samples, scores: np.ndarray, jobs: list[dict[str
     return lines
 
 
-def is_of_second_set(samples: Samples) -> np.ndarray:
-    """Rows of jobs that were drawn later (`ranker_jobs.SECOND_SET`), int (n,)."""
-    return np.flatnonzero([_number(job) >= SECOND_SET for job in samples.job])
+def errors_of(jobs: list[dict[str, Any]], rule: str, worst: bool = False) -> str:
+    """Mean FPR and FNR of a rule over jobs, and how many have a large one; the largest on request."""
+    positive, negative = f"{rule}_false_positive", f"{rule}_false_negative"
+    errors = np.array([max(job[positive], job[negative]) for job in jobs])
+    largest = f", largest of all {np.nanmax(errors):.2f}" if worst else ""
+    large = f"{np.sum(errors > LARGE)} of {np.isfinite(errors).sum()} jobs above {LARGE}"
+    return f"mean FPR {mean(jobs, positive):.3f}, mean FNR {mean(jobs, negative):.3f}{largest}; {large}"
 
 
-def of_second_set(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the judged jobs that were drawn later."""
-    return [job for job in jobs if _number(job["job"]) >= SECOND_SET]
+def of_set(known: Judged, numbers: range) -> Judged:
+    """The classes of the jobs with some numbers (`ranker_jobs`)."""
+    return known.select(np.flatnonzero([_number(job) in numbers for job in known.samples.job]))
 
 
 def _number(job: str) -> int:
@@ -289,34 +338,31 @@ def main() -> int:
     ranker = load_weights(options.weights)
     validation, test = (read_samples(options.set / f"set_{split}.npz") for split in ("validation", "test"))
     if options.tune:
-        known = as_scored(ranker, concatenate([read_samples(options.set / "set_train.npz"), validation]))
-        for value, settings in tune(known, ranker.score(known.images, known.features))[:8]:
+        known = judged(ranker, concatenate([read_samples(options.set / "set_train.npz"), validation]))
+        for value, settings in tune(known.samples, known.scores)[:8]:
             print(f"{value:.4f} {settings}")
         return 0
     settings = CalibrationSettings()
     lines: list[str] = []
     for name, given in (("Validation", validation), ("Test", test)):
-        samples = as_scored(ranker, given)
-        scores = ranker.score(samples.images, samples.features)
-        jobs = judge(samples, scores, settings, ranker.job_stage)
-        lines += [*summary(name, samples, scores, jobs), ""]
-        second = is_of_second_set(samples)
-        if len(second):
-            title = f"{name}, jobs from {SECOND_SET} on"
-            lines += [*summary(title, samples.select(second), scores[second], of_second_set(jobs)), ""]
-    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(samples, scores, ranker.job_stage), ""]
+        known = judged(ranker, given)
+        for words, part in ((words, of_set(known, numbers)) for words, numbers in SETS.items()):
+            if len(part.samples):
+                lines += [*summary(f"{name}, {words}", part, judge(part, settings)), ""]
+    jobs = judge(known, settings)
+    lines += [*rows_of_jobs(jobs), "", *rows_of_rules(known), ""]
     if options.others:
         lines += ["| Weights | MSE, validation | MSE, test | Mean FPR, FNR at each job's best cut |", "|---|---|---|---|"]
         for name, path in (word.split("=", 1) for word in options.others):
             other = load_weights(Path(path))
             errors = [np.mean((other.score(part.images, part.features) - part.score) ** 2) for part in (validation, test)]
-            found = judge(test, other.score(test.images, test.features), settings)
+            found = judge(Judged(test, *2 * (other.score(test.images, test.features),)), settings)
             rates = [mean(found, f"best_of_scores_{kind}") for kind in ("false_positive", "false_negative")]
             lines.append(f"| {name} | {errors[0]:.4f} | {errors[1]:.4f} | {rates[0]:.3f}, {rates[1]:.3f} |")
         lines.append("")
     print("\n".join(lines))
     if options.picture:
-        draw(samples, scores, options.picture)
+        draw(known.samples, known.scores, options.picture)
     if options.docs:
         replace_section(DOCS, "ranker", "\n".join(lines))
         (options.set / "evaluation.json").write_text(json.dumps(jobs, indent=1))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ranker_eval import as_scored, judge, mean
+from ranker_eval import judge, judged, mean
 
 from relion4plugin.ranker.augment import moved_images
 from relion4plugin.ranker.calibrated import CalibrationSettings
@@ -52,11 +52,9 @@ def in_tight_masks(samples: Samples) -> Samples:
 
 def line(name: str, ranker: Ranker, samples: Samples) -> str:
     """Errors on a set as one row of a table."""
-    shown = as_scored(ranker, samples)
-    scores = ranker.score(shown.images, shown.features)
-    jobs = judge(shown, scores, CalibrationSettings(), ranker.job_stage)
-    error = float(np.mean((scores - shown.score) ** 2))
-    return f"| {name} | {error:.4f} | {mean(jobs, 'calibrated_false_positive'):.3f} | {mean(jobs, 'calibrated_false_negative'):.3f} |"
+    known = judged(ranker, samples)
+    jobs = judge(known, CalibrationSettings())
+    return f"| {name} | {known.error:.4f} | {mean(jobs, 'calibrated_false_positive'):.3f} | {mean(jobs, 'calibrated_false_negative'):.3f} |"
 
 
 def main() -> None:

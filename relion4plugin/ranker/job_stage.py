@@ -1,7 +1,8 @@
-"""A second stage of the ranker, which sees the whole job: how likely each class is a good one.
+"""A second stage of the ranker, which sees the whole job: a better score of each class, and how likely it is a good one.
 
 The network sees one class at a time. Boosted trees take its score together with the features, the shape of the average and the
-standing of the class within its job, and return the probability that someone who knows the truth would select the class.
+standing of the class within its job. One set of trees returns the score that the class should have, which depends on the job's
+other classes (RELION-4.0 paper, section 3.2); another the probability that someone who knows the truth would select the class.
 """
 
 import dataclasses
@@ -24,10 +25,11 @@ from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 
 CARD_KEY = "job_stage"
-STAGE_VERSION = 2  # since 2 images are shrunk where particles are larger than most that it was trained on
+STAGE_VERSION = 3  # since 2 images of large particles are shrunk; since 3 there are trees for the score
 TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
+SCORE_TREES = BoostingSettings(trees=400, depth=4, rate=0.04, columns=0.3)
 SETS_OF_TREES = 5
-_PREFIX = f"{CARD_KEY}."
+_PREFIX, _SCORE_PREFIX = f"{CARD_KEY}.", f"{CARD_KEY}.score."
 _SURE = 1e-3  # probabilities beyond this and its complement count as equal
 _LEAST_GOOD = 0.15  # share of good particles in a job, below which errors count as if it were this
 
@@ -37,17 +39,20 @@ class OddsThreshold:
     """Which classes of a job are likely enough: the more sure the best of them, the more is asked of the others.
 
     The logarithm of the odds at the threshold is ``offset + slope`` times that of the best classes, which together hold `top_share`
-    of the particles.
+    of the particles. Where these are less likely than `least`, nothing is selected.
     """
 
     top_share: float = 0.03
-    slope: float = 0.2
-    offset: float = -1.6
+    slope: float = 0.5
+    offset: float = -2.0
+    least: float = 0.2
 
     def of(self, probability: np.ndarray, particles: np.ndarray) -> float:
-        """Return the probability (n,) from on which a class of a job is selected; infinite if none reaches it."""
-        level = float(logit(np.clip(data_set_level(probability, particles, self.top_share), _SURE, 1 - _SURE)))
-        threshold = float(expit(self.offset + self.slope * level))
+        """Return the probability (n,) from on which a class of a job is selected; infinite if none should be."""
+        best = data_set_level(probability, particles, self.top_share)
+        if best < self.least:
+            return math.inf
+        threshold = float(expit(self.offset + self.slope * float(logit(np.clip(best, _SURE, 1 - _SURE)))))
         return threshold if probability.max() >= threshold else math.inf
 
 
@@ -58,9 +63,9 @@ class JobStage:
     Attributes
     ----------
     trees
-        The trees.
+        The trees for the probability that a class is good.
     inputs
-        Names of their columns, of `standing`.
+        Names of the columns of all trees, of `standing`.
     threshold
         How the threshold of a job follows from its probabilities.
     about
@@ -68,6 +73,8 @@ class JobStage:
     largest
         Radius in px to which larger particles are shrunk before network and stage see them (`particle_size.fitted_images`); infinite for
         stages of version 1, which take images as they are.
+    score_trees
+        The trees for the score; None for stages before version 3, where the network's score stays.
     """
 
     trees: BoostedTrees
@@ -75,11 +82,14 @@ class JobStage:
     threshold: OddsThreshold
     about: dict[str, Any]
     largest: float = math.inf
+    score_trees: BoostedTrees | None = None
 
-    def scores(self, job: JobClasses) -> np.ndarray:
-        """Return the score in this job of each class, float64 (n,): the probability that it is good."""
+    def judge(self, job: JobClasses) -> tuple[np.ndarray, np.ndarray]:
+        """Return the score of each class, float64 (n,), and the probability that it is good, its score in this job, float64 (n,)."""
         described = standing(job)
-        return self.trees.probability(np.stack([described[name] for name in self.inputs], axis=1))
+        table = np.stack([described[name] for name in self.inputs], axis=1)
+        scores = np.asarray(job.scores, np.float64) if self.score_trees is None else self.score_trees.probability(table)
+        return scores, self.trees.probability(table)
 
 
 def job_classes(samples: Samples, scores: np.ndarray) -> JobClasses:
@@ -88,21 +98,21 @@ def job_classes(samples: Samples, scores: np.ndarray) -> JobClasses:
     return JobClasses(scores, samples.features, samples.images, particle_numbers(samples), resolution)
 
 
-def scores_in_jobs(stage: JobStage, samples: Samples, scores: np.ndarray) -> np.ndarray:
-    """Return the score in its job of every class of a set, float64 (n,); `scores` (n,) of the network."""
-    found = np.empty(len(samples))
+def judged_in_jobs(stage: JobStage, samples: Samples, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `JobStage.judge` says of every class of a set, twice float64 (n,); `scores` (n,) of the network."""
+    better, probability = np.empty(len(samples)), np.empty(len(samples))
     for rows in job_rows(samples):
-        found[rows] = stage.scores(job_classes(samples.select(rows), scores[rows]))
-    return found
+        better[rows], probability[rows] = stage.judge(job_classes(samples.select(rows), scores[rows]))
+    return better, probability
 
 
 def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[str, Any]) -> JobStage:
-    """Train the stage, with images as they are.
+    """Train the stage.
 
     Parameters
     ----------
     samples
-        Labelled classes, all classes of each job.
+        Labelled classes, all classes of each job; images as the stage will get them (`particle_size.fitted_samples`).
     scores
         float (n,): scores by networks that were not trained on the class that they score.
     seed
@@ -126,10 +136,14 @@ def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[s
         for name, values in standing(job_classes(samples.select(rows), scores[rows])).items():
             tables.setdefault(name, np.empty(len(samples)))[rows] = values
     table = np.stack(list(tables.values()), axis=1)
-    weights = error_weights(samples)
-    # one set of trees depends on the rows and columns that each tree happens to see
-    trees = mean_of([grow_trees(table, good.astype(np.float64), weights, TREES, seed + i) for i in range(SETS_OF_TREES)])
-    return JobStage(trees, tuple(tables), OddsThreshold(), about, LARGEST)
+    trees = _grown(table, good.astype(np.float64), error_weights(samples), TREES, seed)
+    score_trees = _grown(table, np.clip(samples.score, 0.0, 1.0).astype(np.float64), np.ones(len(samples)), SCORE_TREES, seed)
+    return JobStage(trees, tuple(tables), OddsThreshold(), about, LARGEST, score_trees)
+
+
+def _grown(table: np.ndarray, target: np.ndarray, weights: np.ndarray, settings: BoostingSettings, seed: int) -> BoostedTrees:
+    """Mean of several sets of trees: one set depends on the rows and columns that each tree happens to see."""
+    return mean_of([grow_trees(table, target, weights, settings, seed + i) for i in range(SETS_OF_TREES)])
 
 
 def error_weights(samples: Samples) -> np.ndarray:
@@ -147,16 +161,25 @@ def error_weights(samples: Samples) -> np.ndarray:
 
 def stage_to_store(stage: JobStage) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors of a stage by name, and its block in the model card."""
-    tensors = {f"{_PREFIX}{f.name}": torch.from_numpy(getattr(stage.trees, f.name)).contiguous() for f in dataclasses.fields(BoostedTrees)}
+    tensors = _to_store(stage.trees, _PREFIX) | (_to_store(stage.score_trees, _SCORE_PREFIX) if stage.score_trees else {})
     block = {
         "version": STAGE_VERSION,
         "inputs": list(stage.inputs),
         "threshold": dataclasses.asdict(stage.threshold),
         "trees": {**dataclasses.asdict(TREES), "sets": SETS_OF_TREES},
+        **({"score_trees": {**dataclasses.asdict(SCORE_TREES), "sets": SETS_OF_TREES}} if stage.score_trees else {}),
         "about": stage.about,
         **({"largest_radius": stage.largest} if math.isfinite(stage.largest) else {}),
     }
     return tensors, block
+
+
+def _to_store(trees: BoostedTrees, prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{f.name}": torch.from_numpy(getattr(trees, f.name)).contiguous() for f in dataclasses.fields(BoostedTrees)}
+
+
+def _stored(tensors: Mapping[str, torch.Tensor], prefix: str) -> BoostedTrees:
+    return BoostedTrees(**{f.name: tensors[prefix + f.name].numpy() for f in dataclasses.fields(BoostedTrees)})
 
 
 def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], file: Path) -> JobStage | None:
@@ -173,9 +196,10 @@ def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], f
     if int(block.get("version", 0)) > STAGE_VERSION:
         raise UserError(f"weights {file}: job stage {block['version']} is newer than this program's {STAGE_VERSION}: update it")
     try:
-        arrays = {f.name: tensors[_PREFIX + f.name].numpy() for f in dataclasses.fields(BoostedTrees)}
-        threshold, largest = OddsThreshold(**block["threshold"]), float(block.get("largest_radius", math.inf))
-        stage = JobStage(BoostedTrees(**arrays), tuple(block["inputs"]), threshold, dict(block["about"]), largest)
+        threshold = OddsThreshold(**{"least": 0.0, **block["threshold"]})  # before version 3 something was always selected
+        largest = float(block.get("largest_radius", math.inf))
+        score_trees = _stored(tensors, _SCORE_PREFIX) if "score_trees" in block else None
+        stage = JobStage(_stored(tensors, _PREFIX), tuple(block["inputs"]), threshold, dict(block["about"]), largest, score_trees)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"weights {file}: the job stage is not complete ({error}); copy the file again") from error
     _check(stage, file)
@@ -183,13 +207,16 @@ def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], f
 
 
 def _check(stage: JobStage, file: Path) -> None:
-    trees = stage.trees
-    n, nodes = trees.column.shape if trees.column.ndim == 2 else (0, 0)
-    shapes = {"base": (1,), "limit": (n, nodes), "leaf": (n, nodes + 1)}
-    whole = n > 0 and (nodes + 1).bit_count() == 1 and all(getattr(trees, name).shape == shape for name, shape in shapes.items())
-    if not (whole and trees.column.min() >= UNUSED and trees.column.max() < len(stage.inputs)):
+    if not all(_is_whole(trees, len(stage.inputs)) for trees in (stage.trees, stage.score_trees) if trees):
         raise UserError(f"weights {file}: the trees of the job stage do not fit together; copy the file again")
     if not stage.largest > 0:
         raise UserError(
             f"weights {file}: the largest radius of the job stage is {stage.largest:g}, expected more than 0; copy the file again"
         )
+
+
+def _is_whole(trees: BoostedTrees, n_inputs: int) -> bool:
+    n, nodes = trees.column.shape if trees.column.ndim == 2 else (0, 0)
+    shapes = {"base": (1,), "limit": (n, nodes), "leaf": (n, nodes + 1)}
+    fitting = n > 0 and (nodes + 1).bit_count() == 1 and all(getattr(trees, name).shape == shape for name, shape in shapes.items())
+    return bool(fitting and trees.column.min() >= UNUSED and trees.column.max() < n_inputs)

@@ -56,15 +56,15 @@ class ClassScores:
 
     Attributes
     ----------
-    alone
-        float64 (K,), of the network, which sees one class at a time; -999 where there is none.
+    absolute
+        float64 (K,), on the scale of the categories and the job's score; -999 where there is none.
     in_job
-        float64 (K,), of the stage that sees the whole job; None if the weights have none.
+        float64 (K,), how likely each class is a good one; None if the weights have no stage that sees the whole job.
     threshold
         How a threshold follows from the scores in the job; None without them.
     """
 
-    alone: np.ndarray
+    absolute: np.ndarray
     in_job: np.ndarray | None = None
     threshold: "OddsThreshold | None" = None
 
@@ -138,7 +138,7 @@ def require_scorable(run: ClassRun) -> None:
 
 
 def score_classes(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> ClassScores:
-    """Score all classes of a run, alone and, where the weights have a stage for it, in their job.
+    """Score all classes of a run; in their job, where the weights have a stage for it.
 
     Raises
     ------
@@ -147,34 +147,38 @@ def score_classes(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> C
     """
     require_scorable(run)
     images = ranker.fitted(features.images, features.normalised, features.particles)
-    alone = np.full(len(run.pdf), NO_SCORE)
-    alone[features.classes] = ranker.score(images, features.normalised)
+    scores = ranker.score(images, features.normalised)
     stage = ranker.job_stage
     if stage is None:
-        return ClassScores(alone)
-    job = JobClasses(alone[features.classes], features.normalised, images, features.particles, features.resolution)
-    in_job = np.full(len(run.pdf), NO_SCORE)
-    in_job[features.classes] = stage.scores(job)
-    return ClassScores(alone, in_job, stage.threshold)
+        return ClassScores(_of_all(run, features, scores))
+    absolute, in_job = stage.judge(JobClasses(scores, features.normalised, images, features.particles, features.resolution))
+    return ClassScores(_of_all(run, features, absolute), _of_all(run, features, in_job), stage.threshold)
+
+
+def _of_all(run: ClassRun, features: ClassFeatures, scores: np.ndarray) -> np.ndarray:
+    """Scores of all K classes, given those of the n that have features."""
+    every = np.full(len(run.pdf), NO_SCORE)
+    every[features.classes] = scores
+    return every
 
 
 def apply_rule(run: ClassRun, features: ClassFeatures, scores: ClassScores, rule: SelectionRule) -> RankedRun:
     """Select the classes of a run by a rule: by the scores in the job, where there are such, unless the rule is "score"."""
-    deciding = scores.alone if scores.in_job is None or rule.kind == SCORE else scores.in_job
+    deciding = scores.absolute if scores.in_job is None or rule.kind == SCORE else scores.in_job
     values, particles = deciding[features.classes], features.particles
     chosen = _select(values, particles, rule, scores.threshold)
     selected = features.classes[chosen.rows]
-    remarks = (*_score_remarks(scores.alone, features), *_rule_remarks(values, particles, chosen, rule, scores.threshold is not None))
-    return RankedRun(run, features, scores.alone, selected, chosen.n_by_rule, rule.kind, chosen.threshold, remarks, scores.in_job)
+    remarks = (*_score_remarks(scores.absolute, features), *_rule_remarks(values, particles, chosen, rule, scores.threshold is not None))
+    return RankedRun(run, features, scores.absolute, selected, chosen.n_by_rule, rule.kind, chosen.threshold, remarks, scores.in_job)
 
 
 def apply_labels(run: ClassRun, features: ClassFeatures, scores: ClassScores, labels: np.ndarray, source: str) -> RankedRun:
     """Select the classes that a person chose: `labels` int (K,), 0 for those left out; `source` names where they come from."""
     chosen = selected_by_hand(np.flatnonzero(labels > 0))
-    remarks = _score_remarks(scores.alone, features)
+    remarks = _score_remarks(scores.absolute, features)
     if len(chosen.rows) == 0:
         remarks = (*remarks, f"nothing is selected: {source} chooses no class")
-    return RankedRun(run, features, scores.alone, chosen.rows, chosen.n_by_rule, source, chosen.threshold, remarks, scores.in_job)
+    return RankedRun(run, features, scores.absolute, chosen.rows, chosen.n_by_rule, source, chosen.threshold, remarks, scores.in_job)
 
 
 def _select(scores: np.ndarray, particles: np.ndarray, rule: SelectionRule, in_job: "OddsThreshold | None") -> Selection:

@@ -4,7 +4,7 @@ The scale is that of manual selections: the categories excellent, good, fair and
 0.25 for resolution, all times a score of the job (RELION-4.0 paper, section 3.2).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,10 +19,9 @@ class LabelRules:
     A pair (a, b) is a smooth step from 0 at a to 1 at b.
     """
 
-    version: int = 3  # since 3 conformations of a protein are one protein
+    version: int = 3  # since 3 conformations are one protein, and what should be selected does not depend on detail
     purity: tuple[float, float] = (0.30, 0.85)  # share of the members that show the class's protein
     detail: tuple[float, float] = (0.05, 0.90)  # ln(40 A / resolution), relative to the best class of the job
-    detail_to_select: tuple[float, float] = (0.0, 0.60)  # the same, where the question is whether to keep the particles
     offset: tuple[float, float] = (0.08, 0.25)  # distance of the particle from the centre, mask diameters
     contamination: tuple[float, float] = (0.15, 0.50)  # share of the energy that is not the particle
     abundance: tuple[float, float] = (0.05, 0.60)  # share of true particles in the job
@@ -67,9 +66,7 @@ def quality(
     if best >= rules.worst_resolution:
         return np.zeros(len(purity))
     detail = np.log(rules.no_detail / np.maximum(resolution, best)) / np.log(rules.no_detail / best)
-    product = smooth_step(purity, rules.purity) * smooth_step(detail, rules.detail)
-    product *= (1.0 - smooth_step(offset, rules.offset)) * (1.0 - smooth_step(contamination, rules.contamination))
-    return np.where(true_members >= rules.members_at_least, product, 0.0)
+    return smooth_step(detail, rules.detail) * _genuine(purity, offset, contamination, true_members, rules)
 
 
 def to_select(
@@ -78,10 +75,21 @@ def to_select(
 ) -> np.ndarray:  # fmt: skip
     """Tell which classes should be selected, bool (K,); arguments as of `quality`.
 
-    They are those of fair quality or better, with less asked of their detail: particles of a blurred average are still particles.
+    They are those of fair quality or better when nothing is asked of their detail: a class is selected for its particles, which are
+    no worse for a blurred average. In a job where no class shows anything, none is.
     """
-    kept = replace(rules, detail=rules.detail_to_select)
-    return quality(purity, resolution, offset, contamination, true_members, kept) >= rules.borders[2]
+    if best_resolution(resolution, purity, true_members, rules) >= rules.worst_resolution:
+        return np.zeros(len(purity), bool)
+    return _genuine(purity, offset, contamination, true_members, rules) >= rules.borders[2]
+
+
+def _genuine(
+    purity: np.ndarray, offset: np.ndarray, contamination: np.ndarray, true_members: np.ndarray, rules: LabelRules
+) -> np.ndarray:
+    """How far the members of each class are single, centred particles of a protein, float64 (K,), 0 to 1."""
+    product = smooth_step(purity, rules.purity)
+    product *= (1.0 - smooth_step(offset, rules.offset)) * (1.0 - smooth_step(contamination, rules.contamination))
+    return np.where(true_members >= rules.members_at_least, product, 0.0)
 
 
 def best_resolution(resolution: np.ndarray, purity: np.ndarray, true_members: np.ndarray, rules: LabelRules = DEFAULT_RULES) -> float:

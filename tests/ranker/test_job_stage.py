@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from relion4plugin.errors import UserError
 from relion4plugin.ranker.evaluation import good_classes
 from relion4plugin.ranker.held_out import divide
-from relion4plugin.ranker.job_stage import OddsThreshold, error_weights, fit_job_stage, scores_in_jobs
+from relion4plugin.ranker.job_stage import OddsThreshold, error_weights, fit_job_stage, judged_in_jobs
 from relion4plugin.ranker.metrics import roc_auc
 from relion4plugin.ranker.network import ClassRankerNet
 from relion4plugin.ranker.particle_size import LARGEST
@@ -52,13 +52,16 @@ def test_standing_by_hand():
 def test_the_order_of_the_classes_does_not_matter(stage):
     samples = samples_of(20, 1, 5)
     scores, order = np.linspace(-0.1, 1.1, 20), np.random.default_rng(1).permutation(20)
-    np.testing.assert_allclose(scores_in_jobs(stage, samples, scores)[order], scores_in_jobs(stage, samples.select(order), scores[order]))
+    turned = judged_in_jobs(stage, samples.select(order), scores[order])
+    for found, again in zip(judged_in_jobs(stage, samples, scores), turned, strict=True):
+        np.testing.assert_allclose(found[order], again)
 
 
 def test_it_finds_the_good_classes_though_the_scores_say_nothing(stage):
     samples = samples_of(80, 4, 9)
-    found = scores_in_jobs(stage, samples, np.random.default_rng(2).random(80))
+    better, found = judged_in_jobs(stage, samples, np.random.default_rng(2).random(80))
     assert roc_auc(good_classes(samples), found) > 0.9 and 0 < found.min() < found.max() < 1
+    assert np.mean((better - samples.score) ** 2) < 0.3 * np.var(samples.score)
 
 
 def test_errors_count_by_the_good_particles_of_the_job():
@@ -69,12 +72,18 @@ def test_errors_count_by_the_good_particles_of_the_job():
 
 
 def test_the_threshold_rises_with_the_best_classes():
-    rule = OddsThreshold(top_share=0.03, slope=0.4, offset=-1.6)
+    rule = OddsThreshold(top_share=0.03, slope=0.4, offset=-1.6, least=0.0)
     particles = np.ones(3)
     assert rule.of(np.array([0.9, 0.5, 0.1]), particles) == pytest.approx(expit(0.4 * logit(0.9) - 1.6))
     assert rule.of(np.array([0.5, 0.1, 0.1]), particles) == pytest.approx(expit(-1.6))
     assert rule.of(np.array([0.05, 0.01, 0.01]), particles) == math.inf
     assert 0 < rule.of(np.array([1.0, 0.0]), np.ones(2)) < 1
+
+
+def test_nothing_is_selected_where_the_best_is_unlikely():
+    rule, probability = OddsThreshold(slope=0.5, offset=-2.0, least=0.2), np.array([0.19, 0.18, 0.1])
+    assert rule.of(probability, np.ones(3)) == math.inf
+    assert rule.of(probability + 0.02, np.ones(3)) < 0.19
 
 
 def test_a_stage_is_stored_with_the_weights(stage, tmp_path):
@@ -83,9 +92,25 @@ def test_a_stage_is_stored_with_the_weights(stage, tmp_path):
     samples = samples_of(20, 2, 7)
     scores = read.score(samples.images, samples.features)
     assert read.job_stage is not None and read.job_stage.about == {"classes": 240} and read.job_stage.threshold == stage.threshold
-    assert np.array_equal(scores_in_jobs(read.job_stage, samples, scores), scores_in_jobs(stage, samples, scores))
+    assert np.array_equal(judged_in_jobs(read.job_stage, samples, scores), judged_in_jobs(stage, samples, scores))
     save_weights(tmp_path / "without.safetensors", read.net, read.card)
     assert load_weights(tmp_path / "without.safetensors").job_stage is None
+
+
+def test_a_stage_of_an_earlier_version_keeps_the_score_of_the_network(stage, tmp_path):
+    def before(tensors, block):
+        for name in [name for name in tensors if name.startswith("job_stage.score.")]:
+            del tensors[name]
+        del block["score_trees"], block["threshold"]["least"]
+        block["version"] = 2
+
+    read = load_weights(rewritten(tmp_path / "net.safetensors", stage, before)).job_stage
+    samples = samples_of(20, 2, 7)
+    scores = np.linspace(-0.1, 1.1, 20)
+    found, probability = judged_in_jobs(read, samples, scores)
+    assert read.threshold.least == 0.0
+    assert np.array_equal(found, scores)
+    assert np.array_equal(probability, judged_in_jobs(stage, samples, scores)[1])
 
 
 def rewritten(path, stage, change):
@@ -107,6 +132,8 @@ def rewritten(path, stage, change):
     [
         (lambda tensors, block: block.update(version=9), "newer"),
         (lambda tensors, block: tensors.pop("job_stage.leaf"), "not complete"),
+        (lambda tensors, block: tensors.pop("job_stage.score.leaf"), "not complete"),
+        (lambda tensors, block: tensors.update({"job_stage.score.limit": torch.zeros(2, 3)}), "do not fit"),
         (lambda tensors, block: block["inputs"].pop(), "do not fit"),
         (lambda tensors, block: tensors.update({"job_stage.limit": torch.zeros(2, 3)}), "do not fit"),
         (lambda tensors, block: block.update(largest_radius=0.0), "largest radius"),

@@ -55,11 +55,12 @@ def test_every_fault_lowers_the_quality():
         assert values[1] < 0.3, name
 
 
-def test_blurred_classes_are_kept_but_not_mixed_ones():
+def test_blurred_classes_are_kept_but_not_mixed_ones_nor_where_nothing_is_seen():
     """One as fine as the best, two that are blurred more and more, one with a third of true members."""
     resolution, zeros, members = np.array([10.0, 26.0, 36.0, 10.0]), np.zeros(4), np.full(4, 50)
     purity = np.array([1.0, 1.0, 1.0, 0.35])
-    assert target.to_select(purity, resolution, zeros, zeros, members).tolist() == [True, True, False, False]
+    assert target.to_select(purity, resolution, zeros, zeros, members).tolist() == [True, True, True, False]
+    assert not target.to_select(purity, resolution + 20.0, zeros, zeros, members).any()
     assert target.quality(purity, resolution, zeros, zeros, members)[1] < target.DEFAULT_RULES.borders[2]
 
 
