@@ -6,17 +6,15 @@ Writes OUT/class2d.json and, with --docs, the table in docs/benchmarks.md.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from evaluation import evaluate
-from measure import REPOSITORY, Cost, markdown_table, replace_section, write_json
+from measure import Cost, markdown_table, publish, run_benchmark, write_json
 from runs import Stack, Task, make_stack, relion_program, run_em, run_relion_em, run_vdam
 from shared_options import add_docs, add_shared, add_structures, benchmark_parser
 
-from relion4plugin.errors import UserError
 from relion4plugin.simulation.spec import SimulationSpec
 
 Runner = Callable[[Stack, Task, Path], Cost]
@@ -88,14 +86,9 @@ def main(words: list[str] | None = None) -> int:
     rows = [[source, run, *(one[key] for _, key in COLUMNS)] for source, runs in figures.items() for run, one in runs.items()]
     table = markdown_table(["Structure", "Run", *(title for title, _ in COLUMNS)], rows)
     (options.out / "class2d.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "class2d", table)
-    print(table)
+    publish(table, "benchmarks.md", "class2d", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -8,7 +8,6 @@ constants that were fitted without its run, and only what is known before a run:
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from cost_points import read_points
-from measure import REPOSITORY, markdown_table, replace_section
+from measure import markdown_table, publish, run_benchmark
 from scipy.optimize import nnls
 from shared_options import add_docs, benchmark_parser
 
@@ -137,26 +136,20 @@ def check(runs: Sequence[Run], fit: Callable[[Sequence[Run]], Constants]) -> lis
 def main(words: list[str] | None = None) -> int:
     """Fit, check, print."""
     args = arguments(words)
-    try:
-        classes = [classification(point) for point in read_points(args.out)]
-        refinements = [refinement(folder) for folder in args.refinements]
-        if len(classes) < 2 or len(refinements) == 1:
-            raise UserError(f"{args.out}: two points are the least to fit and check, and none or two refinements; measure more")
-        rows = check(classes, fit_classes)
-        print(fit_classes(classes))
-        if refinements:
-            rows += check(refinements, fit_refinements)
-            print(fit_refinements(refinements))
-        order = sorted(rows, key=lambda row: (str(row[0]), int(str(row[1]).replace(",", ""))))
-        text = markdown_table(HEADER, order)
-        print(text)
-        if args.docs:
-            replace_section(REPOSITORY / "docs" / "cost.md", "cost", text)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    classes = [classification(point) for point in read_points(args.out)]
+    refinements = [refinement(folder) for folder in args.refinements]
+    if len(classes) < 2 or len(refinements) == 1:
+        raise UserError(f"{args.out}: two points are the least to fit and check, and none or two refinements; measure more")
+    rows = check(classes, fit_classes)
+    print(fit_classes(classes))
+    if refinements:
+        rows += check(refinements, fit_refinements)
+        print(fit_refinements(refinements))
+    order = sorted(rows, key=lambda row: (str(row[0]), int(str(row[1]).replace(",", ""))))
+    text = markdown_table(HEADER, order)
+    publish(text, "cost.md", "cost", args.docs)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

@@ -10,7 +10,6 @@ points of its box are not simulated: they take its first particles, from the beg
 import argparse
 import json
 import shutil
-import sys
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evaluation import Truth
-from measure import machine, plain
+from measure import machine, plain, run_benchmark
 from runs import Stack, Task, make_stack, run_em, run_vdam
 from shared_options import benchmark_parser
 
@@ -118,19 +117,15 @@ def main(words: list[str] | None = None) -> int:
     args = arguments(words)
     args.out.mkdir(parents=True, exist_ok=True)
     known = [{name: one[name] for name in asdict(Point())} for one in read_points(args.out)]
-    try:
-        for point in map(Point.of, args.points):
-            if asdict(point) in known:
-                continue
-            found = measure(point, args.out / "point", args) | {"load": machine()["load_before"]}
-            with open(args.out / LOG, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(plain(found)) + "\n")
-            print({name: found[name] for name in ("n", "box", "k", "run", "cpu_seconds", "wall_seconds", "peak_rss_mib")}, flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for point in map(Point.of, args.points):
+        if asdict(point) in known:
+            continue
+        found = measure(point, args.out / "point", args) | {"load": machine()["load_before"]}
+        with open(args.out / LOG, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(plain(found)) + "\n")
+        print({name: found[name] for name in ("n", "box", "k", "run", "cpu_seconds", "wall_seconds", "peak_rss_mib")}, flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from measure import Cost, markdown_table, run_measured, write_json
+from measure import Cost, markdown_table, run_benchmark, run_measured, write_json
 
 from relion4plugin.files.coordinates import write_coordinate_list
 from relion4plugin.files.joined_table import JoinedTable
@@ -166,4 +166,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

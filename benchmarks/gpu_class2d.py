@@ -10,16 +10,14 @@ bound: the fine pass, back-projection and transforms come on top.
 
 import argparse
 import math
-import sys
 import time
 from typing import Any
 
 from device_stack import StackDefinition, write_device_stack
-from measure import REPOSITORY, markdown_table, replace_section, write_json
+from measure import markdown_table, publish, run_benchmark, write_json
 from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.arrays import device_namespace
-from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import read_iterations
 from relion4plugin.files.particles import read_particles
 from relion4plugin.progress import Silent
@@ -88,9 +86,7 @@ def main(words: list[str] | None = None) -> int:
     write_json(options.out / "gpu_class2d.json", vars(options), figures)
     table = markdown_table(HEADER, [table_row(figures, options)])
     (options.out / "gpu_class2d.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "gpu_class2d", table)
-    print(table)
+    publish(table, "benchmarks.md", "gpu_class2d", options.docs)
     return 0
 
 
@@ -114,7 +110,4 @@ def summarise(
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -10,17 +10,15 @@ pass, back-projection, transforms and maximisation come on top.
 
 import argparse
 import math
-import sys
 import time
 from typing import Any
 
 from device_stack import StackDefinition, write_device_stack
 from gpu_class2d import matmul_rate
-from measure import REPOSITORY, markdown_table, replace_section, write_json
+from measure import markdown_table, publish, run_benchmark, write_json
 from shared_options import add_docs, add_shared, benchmark_parser
 
 from relion4plugin.arrays import device_namespace
-from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import read_iterations
 from relion4plugin.files.particles import read_particles
 from relion4plugin.progress import Silent
@@ -118,14 +116,9 @@ def main(words: list[str] | None = None) -> int:
     write_json(options.out / "gpu_volume.json", vars(options), {"matmul_flops": matmul, "runs": runs})
     table = markdown_table(HEADER, [table_row(figures, options, matmul) for figures in runs])
     (options.out / "gpu_volume.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "gpu_volume", table)
-    print(table)
+    publish(table, "benchmarks.md", "gpu_volume", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -9,14 +9,13 @@ finer. Finished runs are kept in OUT/LABEL.jsonl: a benchmark that was stopped g
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import REPOSITORY, markdown_table, plain, replace_section, write_json
+from measure import markdown_table, plain, publish, run_benchmark, write_json
 from runs3d import run_ours, summary_of
 from shared_options import add_docs, add_shared, benchmark_parser
 from stacks3d import DEFINITIONS, Stack3D, add_stack_options, chosen_stacks
@@ -146,14 +145,9 @@ def main(words: list[str] | None = None) -> int:
     text = table(records)
     if not options.markdown:
         write_json(log.with_suffix(".json"), vars(options), records)
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "initial_model", text)
-    print(text)
+    publish(text, "benchmarks.md", "initial_model", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -7,12 +7,11 @@ set are classified with `--robust_noise No` and `Yes`, all else alike, and class
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import REPOSITORY, class2d_command, markdown_table, replace_section, run_measured, write_json
+from measure import class2d_command, markdown_table, publish, run_benchmark, run_measured, write_json
 from outcome import SETS
 from outcome_table import job_folders, job_option, particles, true_rows
 from shared_options import add_docs, add_sets, add_shared, benchmark_parser
@@ -100,15 +99,10 @@ def main(words: list[str] | None = None) -> int:
         print(lines[-1], flush=True)
     head = ["Data set", "Particles", "True", "Noise, mean / robust", "Selected", "FPR", "FNR", "Best F1"]
     text = markdown_table(head, lines)
-    print(text)
     write_json(args.out / "junk_noise.json", vars(args), records)
-    if args.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "junk_noise", text)
+    publish(text, "benchmarks.md", "junk_noise", args.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -8,11 +8,11 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from relion4plugin.errors import UserError
 from relion4plugin.files.atomic import atomic_write_text
@@ -140,6 +140,22 @@ def _cell(value: object) -> str:
             return "-"
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return str(value)
+
+
+def publish(text: str, page: str, name: str, docs: bool) -> None:
+    """Print a table; if `docs`, put it into a page of docs/ as well (see `replace_section`)."""
+    print(text)
+    if docs:
+        replace_section(REPOSITORY / "docs" / page, name, text)
+
+
+def run_benchmark(main: Callable[[], int]) -> NoReturn:
+    """Run a benchmark as a program: a user's mistake is one line and exit code 2."""
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def replace_section(path: Path, name: str, text: str) -> None:

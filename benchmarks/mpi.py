@@ -7,16 +7,14 @@ times, not wall times. Writes OUT/mpi.json and, with --docs, the table in docs/p
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import REPOSITORY, class2d_command, markdown_table, replace_section, run_measured, write_json
+from measure import class2d_command, markdown_table, publish, run_benchmark, run_measured, write_json
 from runs import Stack, Task, log_of, make_stack, our_options
 from shared_options import add_docs, add_shared, benchmark_parser
 
-from relion4plugin.errors import UserError
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.particles import read_particles
 from relion4plugin.parallel.mpirun import DEFAULT_LAUNCHER
@@ -76,14 +74,10 @@ def main(words: list[str] | None = None) -> int:
             figures.append(figure | compare(options.out / f"{algorithm[2:]}{options.processes[0]}", out, iterations))
             print(figures[-1], flush=True)
             write_json(options.out / "mpi.json", vars(options), figures)
-    if options.docs:
-        table = markdown_table([title for title, _ in COLUMNS], [[figure[key] for _, key in COLUMNS] for figure in figures])
-        replace_section(REPOSITORY / "docs" / "parallel.md", "mpi", table)
+    table = markdown_table([title for title, _ in COLUMNS], [[figure[key] for _, key in COLUMNS] for figure in figures])
+    publish(table, "parallel.md", "mpi", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import run_measured
+from measure import run_benchmark, run_measured
 from outcome_table import finish, job_folders, job_minutes, keep_record, map_figures, picked, read_records
 from shared_options import add_docs, add_sets, add_shared, benchmark_parser
 
@@ -106,4 +106,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

@@ -19,7 +19,7 @@ from typing import Any
 import outcome_table as outcome
 import pandas as pd
 from class_picture import write_class_picture
-from measure import REPOSITORY, run_measured
+from measure import REPOSITORY, run_benchmark, run_measured
 from outcome_table import UNKNOWN
 from shared_options import add_docs, add_sets, add_shared, benchmark_parser
 
@@ -127,16 +127,12 @@ def main(words: list[str] | None = None) -> int:
     args = arguments(words)
     args.out.mkdir(parents=True, exist_ok=True)
     done = {record["set"] for record in outcome.read_records(args.out)}
-    try:
-        for name in args.sets:
-            if name not in done:
-                outcome.keep_record(args.out, {"set": name, **SETS[name](args, args.out / name)})
-        outcome.finish(args.out, args.docs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in args.sets:
+        if name not in done:
+            outcome.keep_record(args.out, {"set": name, **SETS[name](args, args.out / name)})
+    outcome.finish(args.out, args.docs)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

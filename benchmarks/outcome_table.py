@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from measure import REPOSITORY, markdown_table, plain, replace_section
+from measure import markdown_table, plain, publish
 
 from relion4plugin.files.mrc import read_mrc
 from relion4plugin.files.star import read_star
@@ -149,6 +149,4 @@ def _cell(value: Any) -> str:
 def finish(out: Path, docs: bool) -> None:
     """Print the table of all data sets so far, and put it into docs/benchmarks.md where asked to."""
     text = table(read_records(out))
-    print(text)
-    if docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "outcome", text)
+    publish(text, "benchmarks.md", "outcome", docs)

@@ -8,13 +8,12 @@ than the fine angular step. Both also reconstruct a larger stack at its true pos
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from evaluation import matching_rows, particle_table
-from measure import REPOSITORY, Cost, markdown_table, plain, replace_section, run_measured, write_json
+from measure import Cost, markdown_table, plain, publish, run_benchmark, run_measured, write_json
 from runs import log_of, relion_program
 from runs3d import Refinement3D, run_ours
 from shared_options import add_docs, add_shared, benchmark_parser
@@ -152,14 +151,9 @@ def main(words: list[str] | None = None) -> int:
         write_json(options.out / "parity3d.json", vars(options), plain(figures))
     table = f"{markdown_table(HEADER, rows)}\n\n{markdown_table(MAP_HEADER, maps)}"
     (options.out / "parity3d.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "parity3d", table)
-    print(table)
+    publish(table, "benchmarks.md", "parity3d", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -7,16 +7,14 @@ which they are the majority, more than K/3 effective classes, FRC=0.5 of the ten
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from class2d import compare, runners
-from measure import REPOSITORY, markdown_table, replace_section, write_json
+from measure import markdown_table, publish, run_benchmark, write_json
 from runs import EM_ITERATIONS, VDAM_MINI_BATCHES, Task, make_stack
 from shared_options import add_docs, add_shared, add_structures, benchmark_parser
 
-from relion4plugin.errors import UserError
 from relion4plugin.simulation.spec import SimulationSpec
 
 MAJORITY_TARGET = 0.95
@@ -56,9 +54,7 @@ def main(words: list[str] | None = None) -> int:
             write_json(options.out / "quality.json", vars(options), figures)  # after each stack: a long benchmark may be stopped
     table = markdown_table(HEADER, rows)
     (options.out / "quality.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "quality", table)
-    print(table)
+    publish(table, "benchmarks.md", "quality", options.docs)
     return 0
 
 
@@ -70,7 +66,4 @@ def row(name: str, seed: int, run: str, one: dict[str, Any]) -> list[object]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -12,13 +12,12 @@ import argparse
 import itertools
 import json
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import replace_section
+from measure import publish, run_benchmark
 from ranker_jobs import FACILITY, SECOND_SET
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
@@ -30,7 +29,6 @@ from relion4plugin.ranker.samples import Samples, concatenate, read_samples
 from relion4plugin.ranker.standing import job_rows
 from relion4plugin.ranker.weights import Ranker, load_weights
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "ranker_model.md"
 LEAST_CLASSES = 8  # of a job, for a rank correlation
 LARGE = 0.25  # an error that should not happen
 RICH = 1 / 3  # share of good particles from which on a job is like those of Table 4; FPR has no upper limit where few are good
@@ -360,14 +358,13 @@ def main() -> int:
             rates = [mean(found, f"best_of_scores_{kind}") for kind in ("false_positive", "false_negative")]
             lines.append(f"| {name} | {errors[0]:.4f} | {errors[1]:.4f} | {rates[0]:.3f}, {rates[1]:.3f} |")
         lines.append("")
-    print("\n".join(lines))
+    publish("\n".join(lines), "ranker_model.md", "ranker", options.docs)
     if options.picture:
         draw(known.samples, known.scores, options.picture)
     if options.docs:
-        replace_section(DOCS, "ranker", "\n".join(lines))
         (options.set / "evaluation.json").write_text(json.dumps(jobs, indent=1))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from evaluation import particle_table
+from measure import run_benchmark
 from ranker_jobs import TEST, TRAIN, VALIDATION, SimulatedJob, draw_job, proteins, split_of
 from ranker_label import label_run, relabel
 from ranker_real import REAL_JOBS, make_real_job
@@ -224,7 +225,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

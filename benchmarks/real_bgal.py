@@ -8,14 +8,13 @@ OUT/gallery.png and, with --docs, the table in docs/benchmarks.md and the pictur
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import metrics
 from evaluation import largest
 from gallery import write_gallery
-from measure import REPOSITORY, class2d_command, markdown_table, replace_section, run_measured, write_json
+from measure import REPOSITORY, class2d_command, markdown_table, publish, run_benchmark, run_measured, write_json
 from runs import SEARCH, log_of
 from shared_options import add_docs, add_shared, benchmark_parser
 
@@ -75,13 +74,9 @@ def main(words: list[str] | None = None) -> int:
         picture = REPOSITORY / PICTURE
         picture.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(options.out / "gallery.png", picture)
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "real_bgal", table)
-    print(table)
+    publish(table, "benchmarks.md", "real_bgal", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

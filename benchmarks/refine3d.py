@@ -10,13 +10,12 @@ stacks, which are made in OUT; both programs get the same copy. Finished runs in
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation import matching_rows, particle_table
-from measure import REPOSITORY, markdown_table, plain, replace_section, write_json
+from measure import markdown_table, plain, publish, run_benchmark, write_json
 from runs3d import Refinement3D, float32_copy, relion_mpi, run_our_refinement, run_relion_refinement
 from stacks3d import add_stack_options, chosen_stacks
 from volume_metrics import KnownStructure, compare_map, half_map_resolution, matrices, pose_errors, pose_figures
@@ -159,14 +158,9 @@ def main(words: list[str] | None = None) -> int:
             write_json(options.out / "refine3d.json", vars(options), plain(figures))
     table = markdown_table(HEADER, rows)
     (options.out / "refine3d.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "refine3d", table)
-    print(table)
+    publish(table, "benchmarks.md", "refine3d", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

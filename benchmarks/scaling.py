@@ -7,15 +7,13 @@ run_iterations.jsonl. Writes OUT/scaling.json and, with --docs, the table in doc
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from measure import REPOSITORY, markdown_table, replace_section, write_json
+from measure import markdown_table, publish, run_benchmark, write_json
 from runs import Task, make_stack, run_em, run_vdam
 from shared_options import add_docs, add_shared, benchmark_parser
 
-from relion4plugin.errors import UserError
 from relion4plugin.files.iterations import read_iterations
 from relion4plugin.simulation.spec import SimulationSpec
 
@@ -57,14 +55,9 @@ def main(words: list[str] | None = None) -> int:
     keys = ("particles", "run", "visits", "cpu_seconds", "cpu_seconds_per_1000_visits", "wall_seconds", "peak_rss_mib")
     table = markdown_table(HEADER, [[one[key] for key in keys] for one in figures])
     (options.out / "scaling.md").write_text(table + "\n")
-    if options.docs:
-        replace_section(REPOSITORY / "docs" / "benchmarks.md", "scaling", table)
-    print(table)
+    publish(table, "benchmarks.md", "scaling", options.docs)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

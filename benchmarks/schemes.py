@@ -8,9 +8,10 @@ For example:
 import argparse
 import itertools
 import json
-import sys
 import time
 from pathlib import Path
+
+from measure import run_benchmark
 
 from relion4plugin.schemes.model import Edge, Operator, Scheme, Variable
 from relion4plugin.schemes.pipeline import Node, Pipeline, Process, Status
@@ -91,4 +92,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

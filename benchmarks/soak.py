@@ -12,12 +12,11 @@ service manager does it. At the end every table is compared with that of the und
 import argparse
 import random
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from measure import REPOSITORY, markdown_table, replace_section, write_json
+from measure import markdown_table, publish, run_benchmark, write_json
 from shared_options import add_docs, add_shared, benchmark_parser
 from soak_compare import Left, completeness, differences, read_left
 from soak_kill import Killer
@@ -109,13 +108,11 @@ def main() -> int:
     definition = {name: value for name, value in vars(args).items() if name != "out"}
     write_json(args.out / "soak.json", definition, {**figures, "seconds": round(time.monotonic() - begin, 1)})
     text = tables(figures)
-    print(text)
-    if args.docs:
-        replace_section(REPOSITORY / "docs/robustness.md", "soak", text)
+    publish(text, "robustness.md", "soak", args.docs)
     wrong = figures["judged"]["wrong"]
     print("nothing lost, nothing twice, nothing changed" if figures["judged"]["passed"] else f"WRONG: {wrong}")
     return 0 if figures["judged"]["passed"] else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

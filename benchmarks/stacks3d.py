@@ -8,11 +8,11 @@ Each stack is a folder of the cache (particles.star, truth.star, map.mrc, stack.
 import argparse
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from measure import run_benchmark
 from membranes import detergent_belt, find_membrane
 
 from relion4plugin.errors import UserError
@@ -229,7 +229,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_benchmark(main)

@@ -7,18 +7,16 @@ Writes OUT/streaming.json and, with --docs, the table in docs/streaming.md.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from evaluation import evaluate
-from measure import REPOSITORY, markdown_table, replace_section, write_json
+from measure import markdown_table, publish, run_benchmark, write_json
 from runs import Stack, make_stack
 from shared_options import add_docs, add_shared, add_structures, benchmark_parser
 
-from relion4plugin.errors import UserError
 from relion4plugin.files.particles import ParticleSet, read_particles
 from relion4plugin.progress import Silent
 from relion4plugin.refinement.engine import refine
@@ -95,25 +93,19 @@ def main(words: list[str] | None = None) -> int:
     """Compare on each structure."""
     args = arguments(words)
     everything = {}
-    try:
-        for source in args.structures:
-            name = Path(source).name.split(".")[0]
-            spec = SimulationSpec(source=source, n_particles=args.n, box_size=args.box, pixel_size=args.pixel, snr=args.snr,
-                                  junk_fraction=args.junk, seed=args.seed)  # fmt: skip
-            print(name, flush=True)
-            everything[name] = compare(make_stack(spec, args.out / name / "stack"), args, args.out / name)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for source in args.structures:
+        name = Path(source).name.split(".")[0]
+        spec = SimulationSpec(source=source, n_particles=args.n, box_size=args.box, pixel_size=args.pixel, snr=args.snr,
+                              junk_fraction=args.junk, seed=args.seed)  # fmt: skip
+        print(name, flush=True)
+        everything[name] = compare(make_stack(spec, args.out / name / "stack"), args, args.out / name)
     definition = {key: value for key, value in vars(args).items() if key != "out"}
     write_json(args.out / "streaming.json", definition, everything)
     rows = [[name, run, *(f"{one[key]:.4g}" for _, key in COLUMNS)] for name, runs in everything.items() for run, one in runs.items()]
     table = markdown_table(["Structure", "Run", *(title for title, _ in COLUMNS)], rows)
-    print(table)
-    if args.docs:
-        replace_section(REPOSITORY / "docs" / "streaming.md", "streaming", table)
+    publish(table, "streaming.md", "streaming", args.docs)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

@@ -51,3 +51,26 @@ def test_missing_markers_are_a_user_error(tmp_path):
 def test_table_cells():
     text = measure.markdown_table(["a", "b", "c"], [["x", 1234.5, float("inf")]])
     assert text.splitlines()[2] == "| x | 1,234 | - |"
+
+
+def test_a_table_is_printed_and_published_only_where_asked_for(tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "page.md"
+    page.write_text("a\n<!-- t begin -->\nold\n<!-- t end -->\nb\n")
+    monkeypatch.setattr(measure, "REPOSITORY", tmp_path)
+    measure.publish("new", "page.md", "t", docs=False)
+    assert "old" in page.read_text()
+    measure.publish("new", "page.md", "t", docs=True)
+    assert page.read_text() == "a\n<!-- t begin -->\n\nnew\n\n<!-- t end -->\nb\n"
+    assert capsys.readouterr().out == "new\nnew\n"
+
+
+def test_a_mistake_of_the_user_is_one_line_and_code_2(capsys):
+    def wrong() -> int:
+        raise UserError("no such folder")
+
+    for main, code in ((wrong, 2), (lambda: 0, 0), (lambda: 1, 1)):
+        with pytest.raises(SystemExit) as end:
+            measure.run_benchmark(main)
+        assert end.value.code == code
+    assert capsys.readouterr().err == "error: no such folder\n"
