@@ -65,7 +65,7 @@ class DeviceImages:
 
     def noise_sums(self, sigma2_noise: np.ndarray) -> NoiseSums:
         """Begin sums for the present noise (n_optics, N//2+1)."""
-        xp, robust = self._xp, self._settings.robust_noise and self._settings.dimension == 2
+        xp, robust = self._xp, self._settings.noise_is_robust
         expected = xp.asarray(2 * self._model.pixels.per_shell * sigma2_noise)
         return NoiseSums(xp.zeros(expected.shape), xp.zeros((*expected.shape, BINS) if robust else (0, 0, 0)), expected)
 

@@ -114,7 +114,7 @@ class CpuExpectation:
         step = _Pass(plan, self._templates(transforms, plan), model.sigma2_noise, model.log_class, scale_counts(model, plan), sums)
         class_weight, noise = np.zeros(n_classes), np.zeros(model.sigma2_noise.shape)
         expected = 2 * self._model.pixels.per_shell * model.sigma2_noise
-        counts = np.zeros((*noise.shape, BINS) if self._settings.robust_noise else (0, 0, 0))
+        counts = np.zeros((*noise.shape, BINS) if self._settings.noise_is_robust else (0, 0, 0))
         voxels, m = plan.slices_fine.n_voxels, plan.slices_fine.size
         data = np.zeros((n_classes, plan.halves, voxels), np.complex64)
         weight = np.zeros((n_classes, plan.halves, voxels), np.float32)
@@ -131,7 +131,7 @@ class CpuExpectation:
             class_weight += sum(classes for _, classes, _ in results)
             power, index = np.concatenate([power for _, _, power in results]), self._model.optics.index[batch.rows[block]]
             np.add.at(noise, index, power)
-            if self._settings.robust_noise:
+            if self._settings.noise_is_robust:
                 counts += count_powers(power, expected, index)
             self._back_project(step, [kept for kept, _, _ in results], batch.half[block], room, data, weight)
             advance(block.stop - block.start)

@@ -87,3 +87,8 @@ class RefinementSettings:
     def de_novo(self) -> bool:
         """Whether 3D references start from the particles alone."""
         return self.dimension == 3 and not self.reference
+
+    @property
+    def noise_is_robust(self) -> bool:
+        """Whether strong images do not raise the noise: in 2D, unless switched off."""
+        return self.robust_noise and self.dimension == 2

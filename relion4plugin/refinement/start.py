@@ -42,7 +42,7 @@ def start_run(inputs: Inputs) -> RunState:
     """Build the state of iteration 0 from the particles and, where given, the start references."""
     settings, images = inputs.settings, inputs.images
     rows = initialise.sample_rows(images.optics.index, settings.seed)
-    sigma2 = initialise.noise_spectra(inputs.source, images, rows, settings.robust_noise and settings.dimension == 2)
+    sigma2 = initialise.noise_spectra(inputs.source, images, rows, settings.noise_is_robust)
     model = _start_model(inputs, _start_references(inputs, rows), sigma2)
     poses = inputs.particles.start_poses(volume=settings.dimension == 3)
     visited = poses.n_significant > 0

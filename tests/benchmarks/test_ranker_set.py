@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import ranker_jobs
+import ranker_real
 import ranker_set
 from ranker_label import relabel
 
 from relion4plugin.errors import UserError
+from relion4plugin.files.mrc import write_stack
+from relion4plugin.files.star import write_star
 from relion4plugin.ranker.samples import Samples, read_samples
 from relion4plugin.ranker.target import LabelRules
 from relion4plugin.refinement.settings import Algorithm, RefinementSettings
@@ -175,3 +179,31 @@ def test_the_kept_training_part_is_what_the_card_says():
     assert set(kept.extra["split"]) == {"train"}
     others = {ranker_jobs.structure_of(n).name for n in range(JOBS) if ranker_jobs.split_of(n) != "train"}
     assert others and not others & set(kept.structure)
+
+
+def micrographs(folder: Path, picks: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    write_stack(folder / "one.mrc", np.random.default_rng(0).standard_normal((1, 600, 700)).astype(np.float32), 1.5)
+    write_star(folder / "one_manualpick.star", {"": pd.DataFrame(picks, columns=["rlnCoordinateX", "rlnCoordinateY"])})
+
+
+def test_crops_between_particles_hold_none(tmp_path, monkeypatch):
+    """One particle in the middle of a corner: all crops are at least `CLEAR` from it, and normalised as particles are."""
+    micrographs(tmp_path / "m", np.array([[350.0, 300.0]]))
+    cut = []
+    monkeypatch.setattr(ranker_real, "_cut", lambda micrograph, centres, box, size, most: cut.append(centres) or np.zeros((0, size, size)))
+    ranker_real.crops_between(tmp_path / "m", 64)
+    distance = np.hypot(*(cut[0] - [350, 300]).T) * ranker_real.BETWEEN_PIXEL
+    assert len(cut[0]) > 20 and distance.min() >= ranker_real.CLEAR
+    monkeypatch.undo()
+    (crops,) = ranker_real.crops_between(tmp_path / "m", 64)
+    assert crops.shape[1:] == (64, 64) and len(crops) == min(len(cut[0]), ranker_real.MOST // 5)
+    np.testing.assert_allclose(crops[:, :4].std(), 1.0, atol=0.1)
+
+
+def test_crops_are_no_particles_in_the_truth(shared_data):
+    truth = ranker_real.bgal_truth(shared_data / ranker_real.BGAL_FOLDER, 7)
+    crops = truth[truth["rlnSimulatedKind"] == ranker_real.CROPPED]
+    assert len(crops) == 7 and not crops["rlnSimulatedIsParticle"].any()
+    assert crops["rlnImageName"].iloc[-1] == "000007@crops.mrcs"
+    assert len(truth) == 2374 + 7 and not truth.isna().any().any()
