@@ -44,7 +44,7 @@ class OddsThreshold:
 
     top_share: float = 0.03
     slope: float = 0.5
-    offset: float = -2.0
+    offset: float = -2.4
     least: float = 0.2
 
     def of(self, probability: np.ndarray, particles: np.ndarray) -> float:
