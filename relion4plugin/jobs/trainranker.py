@@ -165,7 +165,7 @@ def _train(
     samples, valid = _divided(everything, parameters)
     _keep(everything, parameters, out_dir)
     start = load_weights(None if parameters.weights == SHIPPED else parameters.weights) if parameters.weights else None
-    net, report = _network(parameters, samples, valid, out_dir, progress, start, resume)
+    net, report, noticed = _network(parameters, samples, valid, out_dir, progress, start, resume)
     stage, said = _job_stage(parameters, samples, valid, out_dir, progress, start, resume)
     save_weights(out_dir / WEIGHTS, net, report["card"], stage)
     report["job_stage"] = stage.about if stage else None
@@ -179,26 +179,34 @@ def _train(
         train_mse=report["metrics"]["train"]["mse"],
         valid_mse=valid_metrics.get("mse"),
         valid_spearman=valid_metrics.get("median_spearman_within_jobs"),
-        remarks=(*remarks, *left_out, *said),
+        remarks=(*remarks, *left_out, *noticed, *said),
     )
 
 
 def _network(
     parameters: TrainRankerParameters, samples: "Samples", valid: "Samples | None", out_dir: Path, progress: Progress,
     start: "Ranker | None", resume: bool,
-) -> tuple["ClassRankerNet", dict[str, Any]]:  # fmt: skip
-    """Train the network, or keep the one that is given; with the report, which holds its card."""
+) -> tuple["ClassRankerNet", dict[str, Any], tuple[str, ...]]:  # fmt: skip
+    """Train the network, or keep the one that is given; with the report, which holds its card, and what the user should know."""
     from relion4plugin.ranker.model_card import training_report
     from relion4plugin.ranker.training import train
 
     if parameters.keep_network and start is not None:
         if "metrics" not in start.card:
             raise UserError(f"weights {start.path}: not made by train-ranker, which --keep_network needs; leave it out")
-        return start.net, {"card": start.card, "history": [], "metrics": start.card["metrics"]}
+        return start.net, {"card": start.card, "history": [], "metrics": start.card["metrics"]}, ()
     settings = settings_of(parameters)
     trained = train(samples, valid, settings, out_dir, progress, start.net if start else None, resume)
     report = training_report(trained, samples, valid, settings, parameters.do_calibrate, start.path.name if start else "")
-    return trained.net, report
+    return trained.net, report, _blind(int(trained.ignores_images), 1, parameters)
+
+
+def _blind(n: int, of: int, parameters: TrainRankerParameters) -> tuple[str, ...]:
+    """Say it if networks that see images make nothing of them."""
+    if not n or parameters.inputs == "features":
+        return ()
+    which = "the network ignores" if of == 1 else f"{n} of {of} networks for the job stage ignore"
+    return (f"{which} the images: train again with a lower --learning_rate than {parameters.learning_rate:g}, or another --seed",)
 
 
 def _job_stage(
@@ -214,7 +222,7 @@ def _job_stage(
         return kept, (f"the job stage is that of {start.path.name}; --job_folds 4 trains it anew",) if start and kept else ()
     settings = dataclasses.replace(settings_of(parameters), epochs=parameters.job_epochs)
     part = divide(samples, parameters.job_folds)
-    shown, scores = held_out_scores(samples, valid, part, settings, out_dir, progress, resume)
+    shown, scores, blind = held_out_scores(samples, valid, part, settings, out_dir, progress, resume)
     about = {
         "classes": len(samples),
         "sha256": samples.digest(),
@@ -222,7 +230,7 @@ def _job_stage(
         "parts": parameters.job_folds,
         "mse_of_held_out_scores": float(np.mean((scores - samples.score) ** 2)),
     }
-    return fit_job_stage(shown, scores, parameters.seed, about), ()
+    return fit_job_stage(shown, scores, parameters.seed, about), _blind(blind, parameters.job_folds, parameters)
 
 
 def _divided(samples: "Samples", parameters: TrainRankerParameters) -> tuple["Samples", "Samples | None"]:

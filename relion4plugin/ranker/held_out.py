@@ -40,7 +40,7 @@ def divide(samples: Samples, folds: int) -> np.ndarray:
 
 def held_out_scores(
     samples: Samples, valid: Samples | None, part: np.ndarray, settings: TrainingSettings, folder: Path, progress: Progress, resume: bool
-) -> tuple[Samples, np.ndarray]:
+) -> tuple[Samples, np.ndarray, int]:
     """Score each sample by a network that is trained on the other parts, with images as in use: those of large particles shrunk.
 
     Parameters
@@ -61,19 +61,20 @@ def held_out_scores(
     Returns
     -------
     tuple
-        The samples with these images, and the scores float64 (n,).
+        The samples with these images, the scores float64 (n,), and how many networks ignore the images.
     """
-    scores, images = np.empty(len(samples)), samples.images.copy()
+    scores, images, blind = np.empty(len(samples)), samples.images.copy(), 0
     for k in range(int(part.max()) + 1):
         rows = part == k
         place = folder / f"part{k + 1}"
         place.mkdir(exist_ok=True)
         begun = resume and (place / CHECKPOINT).is_file()
-        net = train(samples.select(~rows), valid, settings, place, progress, resume=begun).net
-        score = partial(_score, net, settings)
+        trained = train(samples.select(~rows), valid, settings, place, progress, resume=begun)
+        blind += trained.ignores_images
+        score = partial(_score, trained.net, settings)
         shown = fitted_samples(samples.select(rows), score, LARGEST)
         images[rows], scores[rows] = shown.images, score(shown.images, shown.features)
-    return replace(samples, images=images), scores
+    return replace(samples, images=images), scores, blind
 
 
 def _score(net: ClassRankerNet, settings: TrainingSettings, images: np.ndarray, features: np.ndarray) -> np.ndarray:

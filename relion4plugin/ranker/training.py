@@ -22,6 +22,7 @@ from relion4plugin.ranker.weights import predict
 
 CHECKPOINT = "checkpoint.safetensors"
 _WATCHED = 1024  # training samples whose error is followed without dropout and augmentation
+_LEAST_EFFECT = 0.005  # of the images on scores, below which a network has learnt from the features alone
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class Trained:
     net: ClassRankerNet
     history: list[dict[str, Any]]
     averaged: bool
+
+    @property
+    def ignores_images(self) -> bool:
+        """Whether scores stay the same, within 0.005 on average, when the images are exchanged among the samples."""
+        return bool(self.history[-1].get("image_effect", 1.0) < _LEAST_EFFECT)
 
 
 @dataclass
@@ -193,7 +199,7 @@ def _initialise(net: ClassRankerNet) -> None:
     often never begins to look at the images.
     """
     for layer in net.modules():
-        if isinstance(layer, torch.nn.Conv2d):
+        if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             torch.nn.init.zeros_(layer.bias)
 
@@ -254,7 +260,7 @@ def _follow(average: ClassRankerNet, net: ClassRankerNet, decay: float) -> None:
 def _errors(samples: Samples, valid: Samples | None, state: _State, settings: TrainingSettings) -> dict[str, float]:
     spacing = -(-len(samples) // _WATCHED)
     watched = samples.select(np.arange(0, len(samples), spacing))
-    errors = {"train_mse": mean_square_error(state.net, watched, settings)}
+    errors = {"train_mse": mean_square_error(state.net, watched, settings), "image_effect": image_effect(state.net, watched, settings)}
     if valid is not None:
         errors["valid_mse"] = mean_square_error(state.net, valid, settings)
     if state.average is not None:
@@ -267,6 +273,15 @@ def mean_square_error(net: ClassRankerNet, samples: Samples, settings: TrainingS
     """Mean square error of a network in evaluation mode, with inputs as in training."""
     inputs = without(samples.images, network_features(samples.features, settings.clip), settings.inputs)
     return float(np.mean((predict(net, *inputs) - samples.score) ** 2))
+
+
+def image_effect(net: ClassRankerNet, samples: Samples, settings: TrainingSettings) -> float:
+    """Root mean square change of the scores when each sample gets the image of another one."""
+    features = network_features(samples.features, settings.clip)
+    scores, others = (
+        predict(net, *without(images, features, settings.inputs)) for images in (samples.images, np.roll(samples.images, 1, axis=0))
+    )
+    return float(np.sqrt(np.mean((scores - others) ** 2)))
 
 
 def _average_is_better(history: list[dict[str, Any]]) -> bool:

@@ -128,3 +128,11 @@ def test_the_job_stage_is_trained_kept_and_trained_alone(tmp_path, whole_archive
 def test_mistakes_with_the_job_stage(archive, changes, message):
     with pytest.raises(UserError, match=message):
         trainranker.validate(parameters(archive, **changes))
+
+
+def test_networks_that_ignore_the_images_are_told_of(archive):
+    seen, unseen = parameters(archive, learning_rate=0.001), parameters(archive, inputs="features")
+    assert trainranker._blind(0, 4, seen) == ()
+    (told,) = trainranker._blind(2, 4, seen)
+    assert told.startswith("2 of 4 networks for the job stage ignore the images: train again with a lower --learning_rate than 0.001")
+    assert trainranker._blind(1, 1, unseen) == ()

@@ -10,7 +10,17 @@ from relion4plugin.ranker.augment import Augmentation
 from relion4plugin.ranker.checkpoint import read_checkpoint
 from relion4plugin.ranker.gradients import BatchGradient
 from relion4plugin.ranker.network import ClassRankerNet
-from relion4plugin.ranker.training import CHECKPOINT, TrainingSettings, learning_rate, mean_square_error, sample_weights, train
+from relion4plugin.ranker.training import (
+    CHECKPOINT,
+    Trained,
+    TrainingSettings,
+    _initialise,
+    image_effect,
+    learning_rate,
+    mean_square_error,
+    sample_weights,
+    train,
+)  # fmt: skip
 from tests.ranker.samples_for_tests import toy_samples
 
 SHORT = TrainingSettings(
@@ -162,3 +172,27 @@ def test_weights_of_samples():
 def test_last_partial_batch_of_one_sample(tmp_path, inputs):
     trained = train(toy_samples(11), None, dataclasses.replace(SHORT, epochs=1, inputs=inputs), tmp_path, Silent())
     assert np.isfinite(trained.history[0]["loss"])
+
+
+def test_signals_do_not_fade_at_the_beginning():
+    """Images of unit spread leave the convolutions with about that spread; from torch's own weights hardly any is left."""
+    torch.manual_seed(0)
+    images = torch.randn(8, 1, 64, 64)
+    net = ClassRankerNet(8, 8, dropout=0.0)
+    with torch.no_grad():
+        faded = float(net.cnn_layers(images).std())
+        _initialise(net)
+        kept = float(net.cnn_layers(images).std())
+    assert faded < 0.05 < 0.5 < kept < 3
+
+
+def test_a_network_that_ignores_the_images_is_noticed(tmp_path):
+    samples, settings = toy_samples(60), dataclasses.replace(SHORT, average=0.0)
+    seen = train(samples, None, settings, tmp_path, Silent())
+    assert seen.history[-1]["image_effect"] == pytest.approx(image_effect(seen.net, samples, settings))
+    net = ClassRankerNet(8, 8)
+    with torch.no_grad():
+        net.feature_extractor[0].weight.zero_()
+    assert image_effect(net, samples, SHORT) == 0.0
+    assert Trained(net, [{"image_effect": 0.004}], False).ignores_images
+    assert not Trained(net, [{"image_effect": 0.006}], False).ignores_images
