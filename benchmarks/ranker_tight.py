@@ -3,12 +3,11 @@
     python benchmarks/ranker_tight.py --set set
 
 The images of a job are enlarged about their middle until its good classes reach `REACH`, and what then lies beyond the mask is cut
-off; features stay as they are. Printed are errors of the default rule, with images shrunk again as the ranker does, and without.
+off; features stay as they are. Printed are errors of the default rule.
 """
 
 import argparse
 import dataclasses
-import math
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +63,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="weights with a job stage (default: those of the package)")
     options = parser.parse_args()
     ranker = load_weights(options.weights)
-    if ranker.job_stage is None:
-        parser.error(f"{ranker.path} has no job stage")
-    as_given = dataclasses.replace(ranker, job_stage=dataclasses.replace(ranker.job_stage, largest=math.inf))
     samples = read_samples(options.set / "set_validation.npz")
-    tight = in_tight_masks(samples)
-    rows = [("as they are", samples), ("tight", tight)]
     print("| Masks | MSE | FPR | FNR |\n|---|---|---|---|")
-    print(
-        "\n".join(
-            line(f"{name}, images {how}", which, part) for name, part in rows for how, which in (("as given", as_given), ("shrunk", ranker))
-        )
-    )
+    print("\n".join(line(name, ranker, part) for name, part in (("as they are", samples), ("tight", in_tight_masks(samples)))))
 
 
 if __name__ == "__main__":

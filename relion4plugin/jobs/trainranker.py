@@ -222,7 +222,7 @@ def _job_stage(
         return kept, (f"the job stage is that of {start.path.name}; --job_folds 4 trains it anew",) if start and kept else ()
     settings = dataclasses.replace(settings_of(parameters), epochs=parameters.job_epochs)
     part = divide(samples, parameters.job_folds)
-    shown, scores, blind = held_out_scores(samples, valid, part, settings, out_dir, progress, resume)
+    scores, blind = held_out_scores(samples, valid, part, settings, out_dir, progress, resume)
     about = {
         "classes": len(samples),
         "sha256": samples.digest(),
@@ -230,7 +230,7 @@ def _job_stage(
         "parts": parameters.job_folds,
         "mse_of_held_out_scores": float(np.mean((scores - samples.score) ** 2)),
     }
-    return fit_job_stage(shown, scores, parameters.seed, about), _blind(blind, parameters.job_folds, parameters)
+    return fit_job_stage(samples, scores, parameters.seed, about), _blind(blind, parameters.job_folds, parameters)
 
 
 def _divided(samples: "Samples", parameters: TrainRankerParameters) -> tuple["Samples", "Samples | None"]:

@@ -3,8 +3,6 @@
 A network's scores of its own training classes are better than those it gives to new ones.
 """
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,6 @@ import numpy as np
 from relion4plugin.errors import UserError
 from relion4plugin.progress import Progress
 from relion4plugin.ranker.inputs import network_features, without
-from relion4plugin.ranker.network import ClassRankerNet
-from relion4plugin.ranker.particle_size import LARGEST, fitted_samples
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.split import sample_groups
 from relion4plugin.ranker.training import CHECKPOINT, TrainingSettings, train
@@ -40,8 +36,8 @@ def divide(samples: Samples, folds: int) -> np.ndarray:
 
 def held_out_scores(
     samples: Samples, valid: Samples | None, part: np.ndarray, settings: TrainingSettings, folder: Path, progress: Progress, resume: bool
-) -> tuple[Samples, np.ndarray, int]:
-    """Score each sample by a network that is trained on the other parts, with images as in use: those of large particles shrunk.
+) -> tuple[np.ndarray, int]:
+    """Score each sample by a network that is trained on the other parts.
 
     Parameters
     ----------
@@ -61,9 +57,9 @@ def held_out_scores(
     Returns
     -------
     tuple
-        The samples with these images, the scores float64 (n,), and how many networks ignore the images.
+        The scores float64 (n,), and how many networks ignore the images.
     """
-    scores, images, blind = np.empty(len(samples)), samples.images.copy(), 0
+    scores, blind = np.empty(len(samples)), 0
     for k in range(int(part.max()) + 1):
         rows = part == k
         place = folder / f"part{k + 1}"
@@ -71,11 +67,6 @@ def held_out_scores(
         begun = resume and (place / CHECKPOINT).is_file()
         trained = train(samples.select(~rows), valid, settings, place, progress, resume=begun)
         blind += trained.ignores_images
-        score = partial(_score, trained.net, settings)
-        shown = fitted_samples(samples.select(rows), score, LARGEST)
-        images[rows], scores[rows] = shown.images, score(shown.images, shown.features)
-    return replace(samples, images=images), scores, blind
-
-
-def _score(net: ClassRankerNet, settings: TrainingSettings, images: np.ndarray, features: np.ndarray) -> np.ndarray:
-    return predict(net, *without(images, network_features(features, settings.clip), settings.inputs))
+        left_out = samples.select(rows)
+        scores[rows] = predict(trained.net, *without(left_out.images, network_features(left_out.features, settings.clip), settings.inputs))
+    return scores, blind

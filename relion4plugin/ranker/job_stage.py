@@ -20,12 +20,11 @@ from relion4plugin.errors import UserError
 from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees, mean_of
 from relion4plugin.ranker.calibrated import data_set_level
 from relion4plugin.ranker.evaluation import good_classes, particle_numbers
-from relion4plugin.ranker.particle_size import LARGEST
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 
 CARD_KEY = "job_stage"
-STAGE_VERSION = 3  # since 2 images of large particles are shrunk; since 3 there are trees for the score
+STAGE_VERSION = 3  # of version 2 images of large particles are shrunk; since 3 there are trees for the score
 TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
 SCORE_TREES = BoostingSettings(trees=400, depth=4, rate=0.04, columns=0.3)
 SETS_OF_TREES = 5
@@ -71,8 +70,8 @@ class JobStage:
     about
         What it was trained on, storable as JSON.
     largest
-        Radius in px to which larger particles are shrunk before network and stage see them (`particle_size.fitted_images`); infinite for
-        stages of version 1, which take images as they are.
+        Radius in px to which larger particles are shrunk before network and stage see them (`particle_size.fitted_images`); infinite but
+        for stages of version 2, whose networks could not do without.
     score_trees
         The trees for the score; None for stages before version 3, where the network's score stays.
     """
@@ -112,7 +111,7 @@ def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[s
     Parameters
     ----------
     samples
-        Labelled classes, all classes of each job; images as the stage will get them (`particle_size.fitted_samples`).
+        Labelled classes, all classes of each job.
     scores
         float (n,): scores by networks that were not trained on the class that they score.
     seed
@@ -138,7 +137,7 @@ def fit_job_stage(samples: Samples, scores: np.ndarray, seed: int, about: dict[s
     table = np.stack(list(tables.values()), axis=1)
     trees = _grown(table, good.astype(np.float64), error_weights(samples), TREES, seed)
     score_trees = _grown(table, np.clip(samples.score, 0.0, 1.0).astype(np.float64), np.ones(len(samples)), SCORE_TREES, seed)
-    return JobStage(trees, tuple(tables), OddsThreshold(), about, LARGEST, score_trees)
+    return JobStage(trees, tuple(tables), OddsThreshold(), about, score_trees=score_trees)
 
 
 def _grown(table: np.ndarray, target: np.ndarray, weights: np.ndarray, settings: BoostingSettings, seed: int) -> BoostedTrees:

@@ -16,7 +16,6 @@ from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.shapes import polar
 from relion4plugin.ranker.standing import job_rows
 
-LARGEST = 13.5  # px of 64; in seven of ten training jobs the particle is smaller
 _LEAST_SCORE = 0.01  # as which lower ones count
 _LEAST_BEST = 0.08  # of the scores in a job: what stands large in a job of lower ones is ice, carbon or noise
 

@@ -14,7 +14,6 @@ from relion4plugin.ranker.held_out import divide
 from relion4plugin.ranker.job_stage import OddsThreshold, error_weights, fit_job_stage, judged_in_jobs
 from relion4plugin.ranker.metrics import roc_auc
 from relion4plugin.ranker.network import ClassRankerNet
-from relion4plugin.ranker.particle_size import LARGEST
 from relion4plugin.ranker.standing import JobClasses, standing
 from relion4plugin.ranker.weights import load_weights, save_weights
 from tests.ranker.samples_for_tests import toy_samples
@@ -168,4 +167,4 @@ def test_parts_divide_no_structure():
 
 def test_the_shipped_weights_have_a_stage():
     shipped = load_weights().job_stage
-    assert shipped is not None and shipped.about["parts"] == 4 and "score" in shipped.inputs and shipped.largest == LARGEST
+    assert shipped is not None and shipped.about["parts"] == 4 and "score" in shipped.inputs and shipped.score_trees is not None
