@@ -24,7 +24,6 @@ from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_thre
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
 from relion4plugin.ranker.job_stage import OddsThreshold, judged_in_jobs
 from relion4plugin.ranker.metrics import Rates, roc_auc, selection_rates, spearman, supervised_threshold
-from relion4plugin.ranker.particle_size import fitted_samples
 from relion4plugin.ranker.samples import Samples, concatenate, read_samples
 from relion4plugin.ranker.standing import job_rows
 from relion4plugin.ranker.weights import Ranker, load_weights
@@ -73,7 +72,7 @@ class Judged:
     Attributes
     ----------
     samples
-        Images of jobs with large particles shrunk, where the ranker's job stage says so.
+        The classes.
     network, scores
         float64 (n,): of the network alone, and what the ranker says in the end.
     in_job
@@ -101,12 +100,10 @@ class Judged:
 
 def judged(ranker: Ranker, samples: Samples) -> Judged:
     """Score the classes of a set as the ranker does in use."""
-    stage = ranker.job_stage
-    shown = fitted_samples(samples, ranker.score, stage.largest if stage else math.inf)
-    network = ranker.score(shown.images, shown.features)
+    stage, network = ranker.job_stage, ranker.score(samples.images, samples.features)
     if stage is None:
-        return Judged(shown, network, network)
-    return Judged(shown, network, *judged_in_jobs(stage, shown, network), stage.threshold)
+        return Judged(samples, network, network)
+    return Judged(samples, network, *judged_in_jobs(stage, samples, network), stage.threshold)
 
 
 def rates_of(samples: Samples, scores: np.ndarray, threshold: float) -> Rates:

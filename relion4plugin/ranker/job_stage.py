@@ -24,7 +24,8 @@ from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 
 CARD_KEY = "job_stage"
-STAGE_VERSION = 3  # of version 2 images of large particles are shrunk; since 3 there are trees for the score
+STAGE_VERSION = 3  # since 3 there are trees for the score
+_OTHER_IMAGES = 2  # stages of this version were made for images that were shrunk where particles are large
 TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
 SCORE_TREES = BoostingSettings(trees=400, depth=4, rate=0.04, columns=0.3)
 SETS_OF_TREES = 5
@@ -69,9 +70,6 @@ class JobStage:
         How the threshold of a job follows from its probabilities.
     about
         What it was trained on, storable as JSON.
-    largest
-        Radius in px to which larger particles are shrunk before network and stage see them (`particle_size.fitted_images`); infinite but
-        for stages of version 2, whose networks could not do without.
     score_trees
         The trees for the score; None for stages before version 3, where the network's score stays.
     """
@@ -80,7 +78,6 @@ class JobStage:
     inputs: tuple[str, ...]
     threshold: OddsThreshold
     about: dict[str, Any]
-    largest: float = math.inf
     score_trees: BoostedTrees | None = None
 
     def judge(self, job: JobClasses) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +165,6 @@ def stage_to_store(stage: JobStage) -> tuple[dict[str, torch.Tensor], dict[str, 
         "trees": {**dataclasses.asdict(TREES), "sets": SETS_OF_TREES},
         **({"score_trees": {**dataclasses.asdict(SCORE_TREES), "sets": SETS_OF_TREES}} if stage.score_trees else {}),
         "about": stage.about,
-        **({"largest_radius": stage.largest} if math.isfinite(stage.largest) else {}),
     }
     return tensors, block
 
@@ -194,11 +190,12 @@ def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], f
         return None
     if int(block.get("version", 0)) > STAGE_VERSION:
         raise UserError(f"weights {file}: job stage {block['version']} is newer than this program's {STAGE_VERSION}: update it")
+    if int(block.get("version", 0)) == _OTHER_IMAGES:
+        raise UserError(f"weights {file}: job stage {_OTHER_IMAGES} is no longer read: train it anew with train-ranker --job_folds 4")
     try:
         threshold = OddsThreshold(**{"least": 0.0, **block["threshold"]})  # before version 3 something was always selected
-        largest = float(block.get("largest_radius", math.inf))
         score_trees = _stored(tensors, _SCORE_PREFIX) if "score_trees" in block else None
-        stage = JobStage(_stored(tensors, _PREFIX), tuple(block["inputs"]), threshold, dict(block["about"]), largest, score_trees)
+        stage = JobStage(_stored(tensors, _PREFIX), tuple(block["inputs"]), threshold, dict(block["about"]), score_trees)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"weights {file}: the job stage is not complete ({error}); copy the file again") from error
     _check(stage, file)
@@ -208,10 +205,6 @@ def stored_stage(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], f
 def _check(stage: JobStage, file: Path) -> None:
     if not all(_is_whole(trees, len(stage.inputs)) for trees in (stage.trees, stage.score_trees) if trees):
         raise UserError(f"weights {file}: the trees of the job stage do not fit together; copy the file again")
-    if not stage.largest > 0:
-        raise UserError(
-            f"weights {file}: the largest radius of the job stage is {stage.largest:g}, expected more than 0; copy the file again"
-        )
 
 
 def _is_whole(trees: BoostedTrees, n_inputs: int) -> bool:

@@ -146,12 +146,11 @@ def score_classes(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> C
         As `require_scorable`.
     """
     require_scorable(run)
-    images = ranker.fitted(features.images, features.normalised, features.particles)
-    scores = ranker.score(images, features.normalised)
+    scores = ranker.score(features.images, features.normalised)
     stage = ranker.job_stage
     if stage is None:
         return ClassScores(_of_all(run, features, scores))
-    absolute, in_job = stage.judge(JobClasses(scores, features.normalised, images, features.particles, features.resolution))
+    absolute, in_job = stage.judge(JobClasses(scores, features.normalised, features.images, features.particles, features.resolution))
     return ClassScores(_of_all(run, features, absolute), _of_all(run, features, in_job), stage.threshold)
 
 

@@ -1,7 +1,6 @@
 """A trained ranker: network, model card and how its scores are read; loading and saving."""
 
 import json
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from relion4plugin.ranker.calibration import calibrated
 from relion4plugin.ranker.inputs import network_features, without
 from relion4plugin.ranker.job_stage import CARD_KEY, JobStage, stage_to_store, stored_stage
 from relion4plugin.ranker.network import N_CNN_OUTPUT, ClassRankerNet
-from relion4plugin.ranker.particle_size import fitted_images
 from relion4plugin.ranker.weight_files import read_tensors
 
 CARD_VERSION = 1
@@ -72,15 +70,6 @@ class Ranker:
         prepared = network_features(features, float(self.card["clip"]))
         raw = predict(self.net, *without(images, prepared, str(self.card.get("inputs", "both"))))
         return calibrated(raw, float(self.card.get("gamma", 1.0)))
-
-    def fitted(self, images: np.ndarray, features: np.ndarray, particles: np.ndarray) -> np.ndarray:
-        """Return the images of all classes of one job as `score` and the job stage should get them, float32 (n, 64, 64).
-
-        Those of jobs with large particles are shrunk if the job stage was trained on such images; `particles` (n,) of each class.
-        """
-        if self.job_stage is None or math.isinf(self.job_stage.largest):
-            return images
-        return fitted_images(images, self.score(images, features), particles, self.job_stage.largest)
 
 
 def predict(net: ClassRankerNet, images: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -101,7 +101,7 @@ def test_a_stage_of_an_earlier_version_keeps_the_score_of_the_network(stage, tmp
         for name in [name for name in tensors if name.startswith("job_stage.score.")]:
             del tensors[name]
         del block["score_trees"], block["threshold"]["least"]
-        block["version"] = 2
+        block["version"] = 1
 
     read = load_weights(rewritten(tmp_path / "net.safetensors", stage, before)).job_stage
     samples = samples_of(20, 2, 7)
@@ -135,7 +135,7 @@ def rewritten(path, stage, change):
         (lambda tensors, block: tensors.update({"job_stage.score.limit": torch.zeros(2, 3)}), "do not fit"),
         (lambda tensors, block: block["inputs"].pop(), "do not fit"),
         (lambda tensors, block: tensors.update({"job_stage.limit": torch.zeros(2, 3)}), "do not fit"),
-        (lambda tensors, block: block.update(largest_radius=0.0), "largest radius"),
+        (lambda tensors, block: block.update(version=2), "no longer read"),
     ],
 )
 def test_a_damaged_stage_is_refused(stage, tmp_path, change, message):
@@ -168,3 +168,13 @@ def test_parts_divide_no_structure():
 def test_the_shipped_weights_have_a_stage():
     shipped = load_weights().job_stage
     assert shipped is not None and shipped.about["parts"] == 4 and "score" in shipped.inputs and shipped.score_trees is not None
+
+
+def test_the_shipped_weights_know_a_particle_in_a_wide_and_in_a_tight_mask():
+    """A hollow sphere that fills half of the image, or nearly all of it as apoferritin in its own mask, beside bare noise."""
+    radius = np.hypot(*np.mgrid[-32:32, -32:32])
+    wide, tight = (np.clip((radius <= outer) - 0.4 * (radius <= inner), 0, 1) for outer, inner in ((13, 7), (25, 13)))
+    noise = 0.2 * np.random.default_rng(0).standard_normal((64, 64))
+    images = 2 * np.stack([wide, tight, noise]).astype(np.float32)
+    scores = load_weights().score(images, np.zeros((3, 24), np.float32))
+    assert scores[2] < 0.1 < 0.3 < scores[:2].min()
