@@ -341,7 +341,8 @@ def main() -> int:
     lines: list[str] = []
     for name, given in (("Validation", validation), ("Test", test)):
         known = judged(ranker, given)
-        for words, part in ((words, of_set(known, numbers)) for words, numbers in SETS.items()):
+        for words, numbers in SETS.items():
+            part = of_set(known, numbers)
             if len(part.samples):
                 lines += [*summary(f"{name}, {words}", part, judge(part, settings)), ""]
     jobs = judge(known, settings)

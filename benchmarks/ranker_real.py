@@ -25,8 +25,9 @@ from scipy.spatial import KDTree
 
 from relion4plugin.files.mrc import read_header, read_mrc, write_stack
 from relion4plugin.files.particles import make_particles, read_particles, write_particles
-from relion4plugin.files.star import read_star
+from relion4plugin.preprocessing.extraction.boxes import map_micrograph
 from relion4plugin.preprocessing.extraction.extract import ExtractionSettings, extract
+from relion4plugin.preprocessing.picking.picks import read_picks
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.refinement.engine import refine
 from relion4plugin.refinement.settings import RefinementSettings
@@ -120,19 +121,16 @@ def crops_between(folder: Path, size: int) -> list[np.ndarray]:
     """Crops (n, size, size) of each micrograph that lie between its picked particles."""
     found = []
     for path in sorted(folder.glob("*.mrc")):
-        micrograph = read_mrc(path)[0].squeeze()
-        (picked,) = read_star(path.with_name(f"{path.stem}_manualpick.star")).values()
-        picks = pd.DataFrame(picked)[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(np.float64)
+        micrograph, picks = map_micrograph(path), read_picks(path.with_name(f"{path.stem}_manualpick.star"))
         centres = _grid(micrograph.shape, BETWEEN_BOX)
-        distance, _ = KDTree(picks).query(centres)
+        distance, _ = KDTree(np.stack([picks.x, picks.y], axis=1)).query(centres)
         found.append(_cut(micrograph, centres[distance * BETWEEN_PIXEL >= CLEAR], BETWEEN_BOX, size, MOST // 5))
     return found
 
 
 def crops_of_dirt(path: Path, size: int) -> list[np.ndarray]:
     """Crops (n, size, size) on contaminants, by the mask that belongs to the micrograph."""
-    micrograph = read_mrc(path)[0].squeeze()
-    mask = read_mrc(path.with_name(f"{path.stem}_contamination_mask.mrc"))[0].squeeze()
+    micrograph, mask = map_micrograph(path), map_micrograph(path.with_name(f"{path.stem}_contamination_mask.mrc"))
     centres = _grid(micrograph.shape, size)
     return [_cut(micrograph, centres[mask[tuple(centres[:, ::-1].T)] >= DIRTY], size, size, MOST)]
 
