@@ -69,6 +69,9 @@ DENSE_PSEUDO = 457
 FACILITY = 300
 TOO_LARGE_FACILITY = (221, 239, 242)
 PSEUDO_FACILITY = PSEUDO | {TRAIN: tuple(n for n in range(220, 260) if n not in TOO_LARGE_FACILITY), VALIDATION: tuple(range(260, 266))}
+# jobs from this number on have empty micelles and nanodiscs only where the protein itself was solubilised
+SOLUBILISED = 400
+DETERGENT = ("micelle", "nanodisc")
 BELT = 40.0  # A, by which a belt may widen a particle
 PSEUDO_SHARE = {TRAIN: 0.5, VALIDATION: 0.6, TEST: 0.15}
 JUNK = tuple(kind for kind in KINDS if kind not in PARTICLE_KINDS)
@@ -160,10 +163,11 @@ def _facility_job(structure: Structure, models: Path, maps: Path, number: int, r
     style = _style(structure, number, rng)
     spec = _mixture(structure, style, diameter, models, maps, number, rng)
     junk = 1.0 if style == "junk" else 0.85 * float(rng.beta(2.0, 3.0))
+    kinds = _shared(spec.kinds, junk)
     spec = replace(
         spec,
         n_particles=int(rng.integers(3000, 8001)),
-        kinds=_shared(spec.kinds, junk),
+        kinds=kinds if spec.belt or number < SOLUBILISED else without_detergent(kinds),
         snr=float(np.exp(rng.uniform(np.log(0.05), np.log(0.3)))),
     )
     defaults = RefinementSettings(write_every=1000, seed=number)
@@ -178,6 +182,14 @@ def _shared(kinds: dict[str, float], junk: float) -> dict[str, float]:
     if not 0.0 < drawn < 1.0:
         return kinds
     return {kind: share * (junk / drawn if kind in JUNK else (1.0 - junk) / (1.0 - drawn)) for kind, share in kinds.items()}
+
+
+def without_detergent(kinds: dict[str, float]) -> dict[str, float]:
+    """The same share of junk without micelles and nanodiscs, which no soluble protein brings along."""
+    kept = {kind: share for kind, share in kinds.items() if kind not in DETERGENT}
+    junk = sum(share for kind, share in kept.items() if kind in JUNK)
+    removed = sum(kinds.values()) - sum(kept.values())
+    return {kind: share * (1.0 + removed / junk if kind in JUNK else 1.0) for kind, share in kept.items()}
 
 
 @cache

@@ -5,6 +5,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from relion4plugin.processor import choose_kernels
+
 __version__ = "0.4.0"
 _logo = "icon.png"
 _references = ["Kimanius2021"]
@@ -14,6 +16,9 @@ _ROOT = _HERE.parent
 # In a checkout protocols/, templates/ and tests/ lie beside the package, in an installation inside it.
 if not (_HERE / "protocols" / "__init__.py").is_file() and (_ROOT / "setup.py").is_file() and (_ROOT / "protocols").is_dir():
     __path__.append(str(_ROOT))
+
+
+choose_kernels()
 
 
 def __getattr__(name: str) -> Any:

@@ -22,12 +22,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import relion4plugin
+from relion4plugin.processor import VARIABLE, fast_kernels, processor_description
 
 GOOD, ABSENT, BAD = "ok", "absent", "error"  # absent: optional and not there
 _REQUIRED = (
     *("numpy", "scipy", "mrcfile", "pandas", "starfile", "numba", "gemmi", "pillow", "tqdm", "threadpoolctl"),
     *("lxml", "tifffile", "imagecodecs", "flask", "waitress"),
 )
+_OLD_KERNELS = {"Generic", "Prescott", "Core2", "Penryn", "Dunnington", "Atom", "Nehalem", "Barcelona"}
 _RELION = ("relion_refine", "relion_star_handler", "relion_image_handler", "relion_reconstruct")
 
 
@@ -67,6 +69,20 @@ def _extras() -> list[Finding]:
         except importlib.metadata.PackageNotFoundError:
             findings.append(Finding(name, ABSENT, f"not installed; needed for {what} (pip install 'scipion-em-relion4plugin[{extra}]')"))
     return findings
+
+
+def _matrix_products() -> list[Finding]:
+    """Which kernels OpenBLAS chose; other libraries choose well."""
+    import numpy  # noqa: F401  (loads the library that is asked about)
+    from threadpoolctl import threadpool_info
+
+    found = {str(one.get("architecture")): str(one.get("version")) for one in threadpool_info() if one.get("internal_api") == "openblas"}
+    better = fast_kernels(processor_description())
+    slow = sorted(_OLD_KERNELS.intersection(found)) if better else []
+    if slow:
+        text = f"kernels for {slow[0]}, several times too slow for this processor: export {VARIABLE}={better} before Python starts"
+        return [Finding("openblas", BAD, text)]
+    return [Finding("openblas", GOOD, f"{version}, kernels for {name}") for name, version in found.items()]
 
 
 def _gpu() -> Finding:
@@ -145,6 +161,7 @@ def examine(directory: Path, presets: Sequence[Path] = ()) -> list[Finding]:
         Finding("python", GOOD, f"{platform.python_version()} at {sys.executable}, {os.cpu_count()} cores"),
         *_packages(),
         *_extras(),
+        *_matrix_products(),
         _gpu(),
         *_scipion(),
         _relion(),

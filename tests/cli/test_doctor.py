@@ -33,6 +33,19 @@ def test_what_only_some_jobs_need_is_named(monkeypatch):
     assert "[ranker]" in torch.text and "selection of 2D classes" in torch.text
 
 
+def test_slow_matrix_products_are_an_error(monkeypatch):
+    import threadpoolctl
+
+    library = {"internal_api": "openblas", "version": "0.3.23", "architecture": "Prescott"}
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [library, {"internal_api": "mkl", "version": "1"}])
+    monkeypatch.setattr(doctor, "fast_kernels", lambda description: "Haswell")
+    (found,) = doctor._matrix_products()
+    assert found.state == doctor.BAD and "OPENBLAS_CORETYPE=Haswell" in found.text
+    monkeypatch.setattr(doctor, "fast_kernels", lambda description: None)
+    (found,) = doctor._matrix_products()
+    assert found.state == doctor.GOOD and found.text == "0.3.23, kernels for Prescott"
+
+
 def test_a_missing_directory_is_an_error(tmp_path):
     assert doctor._directory(tmp_path / "none").state == doctor.BAD
 
