@@ -1,6 +1,6 @@
 """Motion correction of simulated movies with known motion, here and by RELION's own program.
 
-    python benchmarks/motioncorr.py --out DIR [--sizes 2048 4096] [--frames 24] [--doses 1.0 0.5] [--figure docs/img/motioncorr.png]
+    python benchmarks/motioncorr.py --out DIR [--sizes 2048 4096] [--frames 24] [--doses 1.0 0.5] [--figure docs/images/motioncorr.png]
 
 Both programs correct the same movie with one thread. Errors are rms distances (px) from the true motion at a grid of places, at all
 frames, after removing a constant: of whole frames as the mean over the places, and of the rest. Prints Markdown tables.
