@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from measure import publish, run_benchmark
-from ranker_jobs import FACILITY, SECOND_SET
+from ranker_jobs import FACILITY, SOLUBILISED
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
@@ -32,8 +32,10 @@ LEAST_CLASSES = 8  # of a job, for a rank correlation
 LARGE = 0.25  # an error that should not happen
 RICH = 1 / 3  # share of good particles from which on a job is like those of Table 4; FPR has no upper limit where few are good
 ONLY_JUNK = 0.02  # share of true particles, below which a job has none
-SETS = {f"jobs 0 to {FACILITY - 1}": range(FACILITY), f"jobs {SECOND_SET} to {FACILITY - 1}": range(SECOND_SET, FACILITY)} | {
-    f"jobs of a facility, from {FACILITY} on": range(FACILITY, 1000)
+SETS = {
+    f"jobs 0 to {FACILITY - 1}": range(FACILITY),
+    f"jobs of a facility, {FACILITY} to {SOLUBILISED - 1}": range(FACILITY, SOLUBILISED),
+    f"jobs of a facility, from {SOLUBILISED} on": range(SOLUBILISED, 1000),
 }
 RULE_WORDS = {
     "default": "score from 0.15",

@@ -10,7 +10,6 @@ import pandas as pd
 
 from relion4plugin.ranker.class_run import ClassRun, read_class_run
 from relion4plugin.ranker.features import ClassFeatures, compute_features
-from relion4plugin.ranker.members import PREFIX, member_figures
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.target import DEFAULT_RULES, LabelRules, categories, quality, targets, to_select
 from relion4plugin.ranker.truth import PARTIAL, ClassTruth, class_targets, class_truth, particle_truth
@@ -59,7 +58,6 @@ def make_samples(
         "category": found.category, "selected": found.selected.astype(np.int64),
         "correlation": found.correlation, "members": found.members, "true_members": found.true_members,
         "map_number": found.map_number, "pdf": run.pdf, **{f"share_{kind}": share for kind, share in found.fractions.items()},
-        **{PREFIX + name: values for name, values in member_figures(run).items()},
     }  # fmt: skip
     extra = {name: column[rows] for name, column in columns.items()}
     extra |= {"particles": features.particles, "resolution": features.resolution, "accuracy_rotation": features.accuracy_rotation}

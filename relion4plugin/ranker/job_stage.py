@@ -1,9 +1,8 @@
 """A second stage of the ranker, which sees the whole job: a better score of each class, and how likely it is a good one.
 
-The network sees one class at a time. Boosted trees take its score together with the features, the shape of the average, the
-standing of the class within its job, and what the run says of its members. One set of trees returns the score that the class should
-have, which depends on the job's other classes (RELION-4.0 paper, section 3.2); another the probability that someone who knows the
-truth would select the class.
+The network sees one class at a time. Boosted trees take its score together with the features, the shape of the average and the
+standing of the class within its job. One set of trees returns the score that the class should have, which depends on the job's
+other classes (RELION-4.0 paper, section 3.2); another the probability that someone who knows the truth would select the class.
 """
 
 import dataclasses
@@ -21,12 +20,11 @@ from relion4plugin.errors import UserError
 from relion4plugin.ranker.boosting import UNUSED, BoostedTrees, BoostingSettings, grow_trees, mean_of
 from relion4plugin.ranker.calibrated import data_set_level
 from relion4plugin.ranker.evaluation import good_classes, particle_numbers
-from relion4plugin.ranker.members import MEMBER_FIGURES, PREFIX
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 
 CARD_KEY = "job_stage"
-STAGE_VERSION = 4  # since 3 there are trees for the score, since 4 figures of the members
+STAGE_VERSION = 3  # since 3 there are trees for the score
 _OTHER_IMAGES = 2  # stages of this version were made for images that were shrunk where particles are large
 TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
 SCORE_TREES = BoostingSettings(trees=400, depth=4, rate=0.04, columns=0.3)
@@ -93,8 +91,7 @@ class JobStage:
 def job_classes(samples: Samples, scores: np.ndarray) -> JobClasses:
     """Take the classes of one job out of a set of samples; `scores` (n,) of the network."""
     resolution = np.asarray(samples.extra["resolution"], np.float64)
-    members = {name: np.asarray(samples.extra[PREFIX + name], np.float64) for name in MEMBER_FIGURES if PREFIX + name in samples.extra}
-    return JobClasses(scores, samples.features, samples.images, particle_numbers(samples), resolution, members)
+    return JobClasses(scores, samples.features, samples.images, particle_numbers(samples), resolution)
 
 
 def judged_in_jobs(stage: JobStage, samples: Samples, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,6 @@ from relion4plugin.ranker.class_run import ClassRun, read_class_run
 from relion4plugin.ranker.features import compute_features
 from relion4plugin.ranker.kept_jobs import guessed_job_score
 from relion4plugin.ranker.labels import SELECTED_LABEL, class_scores
-from relion4plugin.ranker.members import PREFIX, member_figures
 from relion4plugin.ranker.outputs import read_backup
 from relion4plugin.ranker.samples import Samples, concatenate
 
@@ -45,8 +44,7 @@ def read_labelled_jobs(root: Path, progress: Progress) -> tuple[Samples, tuple[s
     Returns
     -------
     tuple
-        Samples, with columns ``label``, ``job_score``, ``particles``, ``resolution`` (A) and those of `member_figures`; and remarks on
-        what was left out.
+        Samples, with columns ``label``, ``job_score``, ``particles`` and ``resolution`` (A); and remarks on what was left out.
 
     Raises
     ------
@@ -114,7 +112,6 @@ def labelled_samples(run: ClassRun, folder: Path, job: str) -> Samples:
             "job_score": np.full(n, score),
             "particles": features.particles,
             "resolution": features.resolution,
-            **{PREFIX + name: values[chosen] for name, values in member_figures(run).items()},
         },
     )
 

@@ -10,7 +10,6 @@ from relion4plugin.errors import UserError
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.class_run import ClassRun
 from relion4plugin.ranker.features import FEWEST_PARTICLES, ClassFeatures
-from relion4plugin.ranker.members import member_figures
 from relion4plugin.ranker.selection import Minimum, Selection, select_by_score, select_top_fraction, selected_by_hand
 from relion4plugin.ranker.standing import JobClasses
 
@@ -151,9 +150,7 @@ def score_classes(run: ClassRun, features: ClassFeatures, ranker: "Ranker") -> C
     stage = ranker.job_stage
     if stage is None:
         return ClassScores(_of_all(run, features, scores))
-    members = {name: values[features.classes] for name, values in member_figures(run).items()}
-    job = JobClasses(scores, features.normalised, features.images, features.particles, features.resolution, members)
-    absolute, in_job = stage.judge(job)
+    absolute, in_job = stage.judge(JobClasses(scores, features.normalised, features.images, features.particles, features.resolution))
     return ClassScores(_of_all(run, features, absolute), _of_all(run, features, in_job), stage.threshold)
 
 

@@ -1,13 +1,11 @@
-"""What the stage that sees the whole job is told about each class: score, features, shape, members, and where these stand in the job."""
+"""What the stage that sees the whole job is told about each class: its score, features and shape, and where these stand in the job."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from relion4plugin.ranker.calibrated import data_set_level
 from relion4plugin.ranker.features import FEATURE_NAMES, MASKED_SLOTS
-from relion4plugin.ranker.members import MEMBER_FIGURES
 from relion4plugin.ranker.samples import Samples
 from relion4plugin.ranker.shapes import shapes
 
@@ -30,8 +28,6 @@ class JobClasses:
         float (n, 24), normalised, and (n, 64, 64), as the network gets them.
     particles, resolution
         float (n,): number of particles, and resolution in A.
-    members
-        float (n,) by name: what the run says of the members, of `member_figures`; what is missing or NaN counts as the job's median.
     """
 
     scores: np.ndarray
@@ -39,7 +35,6 @@ class JobClasses:
     images: np.ndarray
     particles: np.ndarray
     resolution: np.ndarray
-    members: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of classes."""
@@ -73,19 +68,7 @@ def standing(job: JobClasses) -> dict[str, np.ndarray]:
         "job_mean_resolution": logs - np.average(logs, weights=particles * np.maximum(scores, _LEAST_WEIGHT)),
         **{FEATURE_NAMES[i]: features[:, i] for i in _USED},
         **shapes(job.images),
-        **{f"job_{name}": _beside_others(job.members.get(name), particles) for name in MEMBER_FIGURES},
     }
-
-
-def _beside_others(values: np.ndarray | None, particles: np.ndarray) -> np.ndarray:
-    """What a figure of the members is beside its median over the job's particles; 0 where it is not known."""
-    known = np.zeros(len(particles), bool) if values is None else np.isfinite(values)
-    if values is None or not known.any():
-        return np.zeros(len(particles))
-    order = np.argsort(np.where(known, values, np.inf), kind="stable")
-    reached = np.cumsum(np.where(known, particles, 0.0)[order])
-    middle = values[order[int(np.searchsorted(reached, reached[-1] / 2))]]
-    return np.where(known, values - middle, 0.0)
 
 
 def _score_in_job(scores: np.ndarray, particles: np.ndarray) -> dict[str, np.ndarray]:

@@ -104,6 +104,15 @@ def test_facility_jobs_are_whole_runs_of_new_proteins(tmp_path):
     assert {j.structure for j in jobs if j.split == "train" and j.structure.startswith("pseudo")}.isdisjoint(earlier)
 
 
+def test_soluble_proteins_bring_no_detergent(tmp_path):
+    jobs = [ranker_jobs.draw_job(n, tmp_path, tmp_path) for n in range(ranker_jobs.SOLUBILISED, ranker_jobs.SOLUBILISED + JOBS)]
+    with_detergent = [job for job in jobs if not set(ranker_jobs.DETERGENT).isdisjoint(job.spec.kinds)]
+    assert with_detergent and all(job.spec.belt for job in with_detergent)
+    before = {"empty": 0.1, "micelle": 0.2, "rod": 0.1, "intact": 0.6}
+    after = ranker_jobs.without_detergent(before)
+    assert after == pytest.approx({"empty": 0.2, "rod": 0.2, "intact": 0.6})
+
+
 def test_a_run_of_conformations_is_labelled_anew():
     """As if made when each conformation counted as another protein: pure classes of two conformations become good ones."""
     columns = {

@@ -24,7 +24,6 @@ CARD = {"clip": 8.0}
 def samples_of(n: int, n_jobs: int, seed: int):
     samples = toy_samples(n, n_jobs, seed)
     samples.extra["resolution"] = 30 - 20 * samples.score.astype(np.float64)
-    samples.extra["members_shift"] = 0.3 - 0.2 * samples.score + 0.05 * np.random.default_rng(seed).standard_normal(n)
     return samples
 
 
