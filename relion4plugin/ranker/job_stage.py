@@ -42,10 +42,10 @@ class OddsThreshold:
     of the particles. Where these are less likely than `least`, nothing is selected.
     """
 
-    top_share: float = 0.03
-    slope: float = 0.5
+    top_share: float = 0.1
+    slope: float = 0.6
     offset: float = -2.4
-    least: float = 0.2
+    least: float = 0.1
 
     def of(self, probability: np.ndarray, particles: np.ndarray) -> float:
         """Return the probability (n,) from on which a class of a job is selected; infinite if none should be."""
