@@ -26,7 +26,7 @@ from relion4plugin.ranker.standing import JobClasses, job_rows, standing
 CARD_KEY = "job_stage"
 STAGE_VERSION = 3  # since 3 there are trees for the score
 _OTHER_IMAGES = 2  # stages of this version were made for images that were shrunk where particles are large
-TREES = BoostingSettings(trees=200, depth=3, rate=0.04, columns=0.3)
+TREES = BoostingSettings(trees=200, depth=4, rate=0.04, columns=0.5)
 SCORE_TREES = BoostingSettings(trees=400, depth=4, rate=0.04, columns=0.3)
 SETS_OF_TREES = 5
 _PREFIX, _SCORE_PREFIX = f"{CARD_KEY}.", f"{CARD_KEY}.score."
@@ -44,7 +44,7 @@ class OddsThreshold:
 
     top_share: float = 0.1
     slope: float = 0.6
-    offset: float = -2.4
+    offset: float = -2.6
     least: float = 0.1
 
     def of(self, probability: np.ndarray, particles: np.ndarray) -> float:
