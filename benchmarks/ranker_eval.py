@@ -1,16 +1,15 @@
 """The class ranker on classes of known truth: errors job by job, ablation, simple rules beside it, pictures.
 
-    python benchmarks/ranker_eval.py --set set --others "both inputs=both.safetensors" "images only=images.safetensors" \
-        --picture docs/images/ranker_test.png --docs
+    python benchmarks/ranker_eval.py --picture docs/images/ranker_test.png --docs
+    python benchmarks/ranker_eval.py --others "both inputs=both.safetensors" "images only=images.safetensors"
     python benchmarks/ranker_eval.py --set set --tune
 
---set is the folder of `ranker_set.py --collect`. --tune looks for the rule of the calibrated threshold on the training and
-validation jobs and prints the best few; the test jobs are not touched.
+--set is the folder of `ranker_set.py --collect`; without it the kept parts of the set are taken. --tune looks for the rule of the
+calibrated threshold on the training and validation jobs and prints the best few; the test jobs are not touched.
 """
 
 import argparse
 import itertools
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from measure import publish, run_benchmark
-from ranker_jobs import FACILITY, SOLUBILISED
+from ranker_jobs import FACILITY, KEPT, SOLUBILISED
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
@@ -58,7 +57,7 @@ RULES = {
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", type=Path, required=True, help="folder of set_validation.npz and set_test.npz")
+    parser.add_argument("--set", type=Path, default=KEPT, help="folder of set_train.npz, set_validation.npz and set_test.npz")
     parser.add_argument("--weights", type=Path, help="weights (default: those of the package)")
     parser.add_argument("--others", nargs="*", default=[], metavar="NAME=FILE", help="further weights, such as those of an ablation")
     parser.add_argument("--picture", type=Path, help="picture of the largest errors and the best classes")
@@ -361,8 +360,6 @@ def main() -> int:
     publish("\n".join(lines), "ranker_model.md", "ranker", options.docs)
     if options.picture:
         draw(known.samples, known.scores, options.picture)
-    if options.docs:
-        (options.set / "evaluation.json").write_text(json.dumps(jobs, indent=1))
     return 0
 
 

@@ -15,6 +15,7 @@ from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.simulation.mixture_spec import INTACT, KINDS, NEIGHBOURS, OFF_CENTRE, PARTICLE_KINDS, MixtureSpec
 from relion4plugin.simulation.pseudo_structures import pseudo_structure
 
+KEPT = Path(__file__).resolve().parent / "data" / "ranker"  # the parts as they were made, in a clone
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 # 12, 2 and 3 of 17 jobs, so that the first jobs of any number are a balanced set
 PATTERN = {"t": TRAIN, "v": VALIDATION, "T": TEST}

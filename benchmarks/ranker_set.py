@@ -57,6 +57,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=(TRAIN, VALIDATION, TEST), help="only the jobs of one split")
     parser.add_argument("--keep", action="store_true", help="keep stacks and runs in OUT/work")
     parser.add_argument("--collect", action="store_true", help="join the finished jobs")
+    parser.add_argument("--compact", action="store_true", help="with --collect: 8 bits per pixel, as the parts in benchmarks/data/ranker")
     options = parser.parse_args(words)
     if not options.collect and options.real is None and (options.models is None or options.maps is None):
         parser.error("--models and --maps are needed to simulate; or give --real or --collect")
@@ -167,7 +168,7 @@ def _attempt(task: Callable[[], int]) -> int | Exception:
         return error
 
 
-def collect(out: Path) -> str:
+def collect(out: Path, compact: bool = False) -> str:
     """Join the finished jobs by split, labelled by the present rules; returns a report.
 
     Raises
@@ -191,7 +192,7 @@ def collect(out: Path) -> str:
         # train-ranker keeps to this column
         name = "valid" if split == VALIDATION else split
         joined = replace(joined, extra={**joined.extra, "split": np.full(len(joined), name)})
-        write_samples(out / f"set_{split}.npz", joined)
+        write_samples(out / f"set_{split}.npz", joined, compact)
         jobs, structures = len(np.unique(joined.job)), len(np.unique(joined.structure))
         lines.append(
             f"{split}: {len(joined)} classes of {jobs} jobs and {structures} structures; target mean {joined.score.mean():.3f}, "
@@ -209,7 +210,7 @@ def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.collect:
-        print(collect(options.out))
+        print(collect(options.out, options.compact))
         return 0
     tasks: dict[str, Callable[[], int]]
     if options.real is not None:

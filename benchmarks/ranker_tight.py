@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ranker_eval import judge, judged, mean
+from ranker_jobs import KEPT
 
 from relion4plugin.ranker.augment import moved_images
 from relion4plugin.ranker.calibrated import CalibrationSettings
@@ -59,7 +60,7 @@ def line(name: str, ranker: Ranker, samples: Samples) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", type=Path, required=True, help="folder of set_validation.npz")
+    parser.add_argument("--set", type=Path, default=KEPT, help="folder of set_validation.npz")
     parser.add_argument("--weights", type=Path, help="weights with a job stage (default: those of the package)")
     options = parser.parse_args()
     ranker = load_weights(options.weights)

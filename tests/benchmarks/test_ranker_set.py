@@ -162,7 +162,7 @@ def _fail() -> int:
 def test_jobs_are_joined_by_split(tmp_path):
     for name, split in (("job000", "train"), ("job001", "train"), ("job002", "test")):
         ranker_set.save(tmp_path, name, some_samples(name), {"split": split})
-    report = ranker_set.collect(tmp_path)
+    report = ranker_set.collect(tmp_path, compact=True)
     assert "train: 6 classes of 2 jobs" in report
     assert "validation: no job" in report
     assert "solvent_mean" in report
@@ -183,12 +183,16 @@ def test_options(tmp_path):
 
 
 def test_the_kept_training_part_is_what_the_card_says():
-    kept = read_samples(Path(ranker_set.__file__).parent / "data" / "ranker_training_set.npz")
+    kept = read_samples(ranker_jobs.KEPT / "set_train.npz")
     assert (len(kept), len(np.unique(kept.job)), len(np.unique(kept.structure))) == (6870, 240, 81)
     assert set(kept.extra["split"]) == {"train"}
     assert set(kept.extra["label_version"]) == {LabelRules().version}
     others = {ranker_jobs.structure_of(n).name for n in range(ranker_jobs.SOLUBILISED + 136) if ranker_jobs.split_of(n) != "train"}
     assert others and not others & set(kept.structure)
+    valid, test = (read_samples(ranker_jobs.KEPT / f"set_{split}.npz") for split in ("validation", "test"))
+    parts = [set(part.structure) for part in (kept, valid, test)]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+    assert {"proteasome", "pseudo_457"} <= parts[2] and len(parts[2]) == 8
 
 
 def micrographs(folder: Path, picks: np.ndarray) -> None:
