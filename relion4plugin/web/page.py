@@ -38,7 +38,7 @@ h3{font-size:.92rem;margin:0 0 .4rem;font-weight:600}
 .figure{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.65rem .8rem}
 .figure dt{color:var(--soft);font-size:.78rem}
 .figure dd{margin:0;font-size:1.16rem;font-weight:600;font-variant-numeric:tabular-nums;white-space:nowrap}
-.figure small{display:block;white-space:normal;color:var(--soft);font-size:.76rem;font-weight:400}
+.figure small{display:block;white-space:normal;color:var(--soft);font-size:.76rem;font-weight:400;overflow-wrap:anywhere}
 .gallery{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(128px,1fr));gap:12px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
 .tile img{display:block;width:100%;height:auto;aspect-ratio:1;background:#808080}
