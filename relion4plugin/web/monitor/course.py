@@ -50,7 +50,8 @@ def course_chart(title: str, unit: str, curves: Sequence[tuple[str, Points]], fr
     if not any(len(points) > 1 for _, points in curves):
         return ""
     changes = {moment for _, points in curves for moment, _ in points}
-    moments = _thinned(sorted(changes | {moment - _BEFORE for moment in changes if moment > min(changes)}))
+    first = min(changes)
+    moments = _thinned(sorted(changes | {moment - _BEFORE for moment in changes if moment > first}))
     start = moments[0]
     series = [Series(name, _held(points, moments), _COLOURS[i % len(_COLOURS)]) for i, (name, points) in enumerate(curves)]
     since = time.strftime("%d %b %H:%M", time.localtime(start))
