@@ -66,6 +66,7 @@ class ProtR4pInitialModel(RefinementRun, ProtInitialVolume):
                 LogProgress(self.info),
                 symmetry=parameters.sym_name,
                 restarts=parameters.nr_restarts,
+                rounds=parameters.nr_rounds,
                 select=parameters.select_class,
                 find_symmetry=parameters.find_symmetry and symmetry_order(parameters.sym_name) == 1,
                 refine_iterations=parameters.nr_iter_halves,

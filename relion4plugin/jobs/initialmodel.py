@@ -135,7 +135,8 @@ def relion_command(parameters: InitialModelParameters, out_dir: Path) -> list[st
     words = [*relion_start(p, out_dir), "--iter", str(p.nr_iter), "--grad", "--denovo_3dref"]
     words += ["--oversampling", "1", "--healpix_order", str(p.healpix_order), "--auto_sampling"]
     words += ["--offset_range", f"{p.offset_range:g}", "--offset_step", f"{2 * p.offset_step:g}"]
-    skipped = {"sym_name", "nr_restarts", "select_class", "find_symmetry", "healpix_order", "offset_range", "offset_step", "do_zero_mask"}
+    skipped = {"sym_name", "nr_restarts", "nr_rounds", "select_class", "find_symmetry", "do_zero_mask"}
+    skipped |= {"healpix_order", "offset_range", "offset_step"}
     if not p.fn_cont:
         words += ["--sym", "C1" if p.do_run_C1 else p.sym_name, *(["--zero_mask"] if p.do_zero_mask else [])]
     words += relion_words(p, skipped, vdam=True) + relion_gpu(p)
@@ -187,6 +188,7 @@ def run(
             told,
             symmetry=p.sym_name,
             restarts=p.nr_restarts,
+            rounds=p.nr_rounds,
             select=p.select_class,
             find_symmetry=p.find_symmetry and symmetry_order(p.sym_name) == 1,
             refine_iterations=p.nr_iter_halves,

@@ -46,6 +46,11 @@ class InitialModelParameters:
         help="Random starts from different seeds, compared half way and at the end of the first phase of the schedule: only the "
         "better half, and then the best one, goes on. Their agreement tells how far the result can be trusted.",
     )
+    nr_rounds: int = parameter(
+        2, label="Rounds of starts", section=OPTIMISATION, short=("--rounds",), minimum=1, maximum=20, advanced=True, relion=False,
+        help="Where no structure is found, as many starts from other seeds are tried and their result replaces the one before, until there "
+        "were so many rounds. 1 tries once. A single start is never tried again.",
+    )
     nr_iter_halves: int = parameter(
         4, label="Iterations of two halves", section=OPTIMISATION, short=("--refine_iterations",), minimum=0, maximum=50, relion=False,
         help="EM iterations that refine the chosen class from two independent halves of its particles: they filter the map by what "

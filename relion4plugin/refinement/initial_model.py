@@ -1,6 +1,7 @@
 """An initial model from the particles alone: random starts, VDAM, a check by independent halves, symmetry, and a verdict."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from relion4plugin.postprocessing.align_maps import agreement
 from relion4plugin.postprocessing.align_symmetry import align_symmetry
 from relion4plugin.postprocessing.find_symmetry import find_symmetry as search_symmetry
 from relion4plugin.progress import Progress, Silent
-from relion4plugin.refinement.contest import Start, hold_contest
+from relion4plugin.refinement.contest import SEED_STEP, Start, hold_contest
 from relion4plugin.refinement.engine import Refinement, refine
-from relion4plugin.refinement.initial_halves import parting_resolution, refine_by_halves
+from relion4plugin.refinement.initial_halves import REFINE_FOLDER, parting_resolution, refine_by_halves
 from relion4plugin.refinement.initial_verdict import Evidence, judge
 from relion4plugin.refinement.output import RefinementResult
 from relion4plugin.refinement.settings import RefinementSettings
@@ -70,6 +71,7 @@ def make_initial_model(
     *,
     symmetry: str = "C1",
     restarts: int = 6,
+    rounds: int = 2,
     select: str = "quality",
     find_symmetry: bool = False,
     refine_iterations: int = 4,
@@ -89,6 +91,8 @@ def make_initial_model(
         Point group whose axes are brought into place, and which is applied, after the run.
     restarts : int
         Random starts (`contest.hold_contest`).
+    rounds : int
+        Where no structure is found, as many other starts are tried, until there were so many rounds. A single start is tried once.
     select : str
         ``quality``: the class with most signal per particle; ``largest``: the one with most particles.
     find_symmetry : bool
@@ -105,15 +109,15 @@ def make_initial_model(
         If the particles cannot be used with these settings.
     """
     folder, told = Path(out_dir), progress or Silent()
-    result, starts = _run(settings, particles, folder, told, restarts, Path(resume) if resume else None)
-    class_number = choose_class(result, select)
-    volume, pixel_size = read_mrc(result.maps[class_number - 1])
-    evidence = Evidence(starts=starts, particle_diameter=settings.particle_diameter)
-    if refine_iterations > 0 and len(particles) >= 2 * MIN_PER_HALF:
-        halves = refine_by_halves(settings, particles, result, class_number, folder, refine_iterations, told)
-        volume = halves.map
-        evidence = replace(evidence, half_fsc=halves.fsc, half_resolution=halves.resolution, lowpass=halves.lowpass)
-    evidence = replace(evidence, **_compare_starts(folder, starts, volume, pixel_size))
+    state, round_number = Path(resume) if resume else None, 1
+    while True:
+        result, starts = _run(settings, particles, folder, told, restarts, state, round_number)
+        class_number = choose_class(result, select)
+        volume, evidence = _weigh(settings, particles, result, class_number, starts, folder, refine_iterations, told)
+        if evidence.round >= rounds or len(starts) == 1 or judge(evidence).reliable:
+            break
+        state, round_number = None, evidence.round + 1
+    pixel_size = particles.pixel_size
     found, score = "C1", None
     detail = evidence.half_resolution or parting_resolution(settings.particle_diameter)
     if symmetry.upper() != "C1":
@@ -132,22 +136,48 @@ def make_initial_model(
     )  # fmt: skip
 
 
+def _weigh(
+    settings: RefinementSettings, particles: ParticleSet, result: RefinementResult, class_number: int, starts: list[dict[str, Any]],
+    folder: Path, refine_iterations: int, progress: Progress,
+) -> tuple[np.ndarray, Evidence]:
+    """Refine the chosen class by halves where that is asked for; return the map and what speaks for it."""
+    evidence = Evidence(starts=starts, particle_diameter=settings.particle_diameter, round=starts[0].get("round", 1))
+    if refine_iterations > 0 and len(particles) >= 2 * MIN_PER_HALF:
+        halves = refine_by_halves(settings, particles, result, class_number, folder, refine_iterations, progress)
+        volume = halves.map
+        evidence = replace(evidence, half_fsc=halves.fsc, half_resolution=halves.resolution, lowpass=halves.lowpass)
+    else:
+        volume, _ = read_mrc(result.maps[class_number - 1])
+    return volume, replace(evidence, **_compare_starts(folder, starts, volume, particles.pixel_size))
+
+
 def _run(
-    settings: RefinementSettings, particles: ParticleSet, folder: Path, progress: Progress, restarts: int, resume: Path | None
+    settings: RefinementSettings, particles: ParticleSet, folder: Path, progress: Progress, restarts: int, resume: Path | None,
+    round_number: int,
 ) -> tuple[RefinementResult, list[dict[str, Any]]]:
-    """Do the VDAM run; the winner of the starts is run to the end."""
+    """Do the VDAM run; the winner of the starts, others in each round, is run to the end."""
     known = folder / STARTS_NAME
     if resume is not None:
         starts = json.loads(known.read_text()) if known.is_file() else [{"seed": settings.seed, "log_likelihood": None}]
         return refine(replace(settings, seed=int(starts[0]["seed"] or 0)), particles, folder, progress, resume=resume), starts
     if restarts <= 1:
         return refine(settings, particles, folder, progress), [{"seed": settings.seed, "log_likelihood": None}]
-    winner, all_starts = hold_contest(settings, particles, folder, restarts, progress)
+    first = settings.seed + SEED_STEP * restarts * (round_number - 1)
+    winner, all_starts = hold_contest(replace(settings, seed=first), particles, folder, restarts, progress)
     folder.mkdir(parents=True, exist_ok=True)
-    starts = [_describe(folder, start, number, particles.pixel_size) for number, start in enumerate(all_starts)]
+    if round_number > 1:
+        _remove_round(folder)
+    starts = [_describe(folder, start, place, particles.pixel_size) | {"round": round_number} for place, start in enumerate(all_starts)]
     _write_json(known, starts)
     del all_starts
     return _go_on(replace(settings, seed=winner.seed), particles, folder, winner, progress), starts
+
+
+def _remove_round(folder: Path) -> None:
+    """Remove the run of an earlier round, which a run that is killed in this one would otherwise go on from."""
+    for path in folder.glob("run_it[0-9]*"):
+        path.unlink()
+    shutil.rmtree(folder / REFINE_FOLDER, ignore_errors=True)
 
 
 def _describe(folder: Path, start: Start, number: int, pixel_size: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Evidence:
 
     starts: list[dict[str, Any]]  # seed, log_likelihood, resolution; the chosen one first
     particle_diameter: float
+    round: int = 1  # of starts; those before it found no structure
     half_fsc: np.ndarray | None = None
     half_resolution: float | None = None  # FSC 0.143 of independent halves
     lowpass: float | None = None  # from where on they are independent
@@ -62,6 +63,7 @@ class Verdict:
             "symmetry": e.symmetry,
             "symmetry_score": e.symmetry_score,
             "selected_class": class_number,
+            "round": e.round,
             "restarts": restarts,
             "agreement_fsc": list(e.agreement_fsc),
             "half_fsc": [] if e.half_fsc is None else [float(value) for value in e.half_fsc],
@@ -86,6 +88,8 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.agreement:
         finest = min(evidence.agreement.values())
         said.append(f"{len(agreeing)} of {len(evidence.agreement)} other starts agree with it (the best to {finest:.0f} A)")
+    if evidence.round > 1:
+        said.append(f"round {evidence.round} of starts, after none in {evidence.round - 1} before")
     if halves_say is None:
         reliable = bool(agreeing) if evidence.agreement else False
     else:

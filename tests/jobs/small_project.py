@@ -98,10 +98,12 @@ class ModelMaker:
     def __init__(self) -> None:
         self.calls = []
 
-    def __call__(self, settings, particles, out_dir, progress, *, symmetry, restarts, select, find_symmetry, refine_iterations, resume):
+    def __call__(
+        self, settings, particles, out_dir, progress, *, symmetry, restarts, rounds, select, find_symmetry, refine_iterations, resume
+    ):
         given = {
-            "symmetry": symmetry, "restarts": restarts, "select": select, "find": find_symmetry, "refine_iterations": refine_iterations,
-            "resume": resume,
+            "symmetry": symmetry, "restarts": restarts, "rounds": rounds, "select": select, "find": find_symmetry,
+            "refine_iterations": refine_iterations, "resume": resume,
         }  # fmt: skip
         self.calls.append((settings, given))
         write_map(out_dir / "initial_model.mrc")

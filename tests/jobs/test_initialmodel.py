@@ -41,7 +41,7 @@ def test_symmetry_is_imposed_only_where_asked():
 
 def test_every_parameter_reaches_engine_or_model_maker():
     base = InitialModelParameters(do_run_C1=False)
-    elsewhere = ("fn_img", "fn_cont", "gpu_ids", "nr_restarts", "nr_iter_halves", "select_class", "find_symmetry")
+    elsewhere = ("fn_img", "fn_cont", "gpu_ids", "nr_restarts", "nr_rounds", "nr_iter_halves", "select_class", "find_symmetry")
     same = []
     for field in fields_of(InitialModelParameters):
         value = "D2" if field.type is str else field.default + 1
@@ -126,13 +126,14 @@ def maker(monkeypatch) -> ModelMaker:
 
 def test_a_run_passes_everything_on_and_names_its_findings(project, maker):
     p = InitialModelParameters(
-        fn_img="particles.star", nr_classes=2, nr_iter=10, sym_name="D2", nr_restarts=4, nr_iter_halves=3, select_class="largest"
+        fn_img="particles.star", nr_classes=2, nr_iter=10, sym_name="D2", nr_restarts=4, nr_rounds=3, nr_iter_halves=3,
+        select_class="largest",
     )
     outputs = initialmodel.run(p, Path("InitialModel/job015"), Silent())
     settings, given = maker.calls[0]
     assert settings == settings_of(p)
     assert given == {
-        "symmetry": "D2", "restarts": 4, "select": "largest", "find": False, "refine_iterations": 3, "resume": None,
+        "symmetry": "D2", "restarts": 4, "rounds": 3, "select": "largest", "find": False, "refine_iterations": 3, "resume": None,
     }  # fmt: skip
     assert outputs.map == Path("InitialModel/job015/initial_model.mrc")
     assert (outputs.class_number, outputs.reliable, len(outputs.maps), outputs.agreement["resolution"]) == (1, True, 2, 18.5)

@@ -15,6 +15,7 @@ from relion4plugin.files.particles import read_particles
 from relion4plugin.geometry.euler import angular_distance, euler_to_matrix
 from relion4plugin.postprocessing.align_maps import agreement
 from relion4plugin.refinement.initial_model import choose_class, make_initial_model
+from relion4plugin.refinement.initial_verdict import judge
 from relion4plugin.refinement.settings import RefinementSettings
 from tests.refinement.projections import DIAMETER, molecule, project
 from tests.refinement.simulated import PIXEL
@@ -106,7 +107,7 @@ def test_noise_is_no_structure(tmp_path):
     noise = project(tmp_path, 200, structures=[molecule(5)], noise=1.0, signal=0.0)
     model = make_initial_model(replace(SETTINGS, n_iterations=40), noise.particles, tmp_path / "run", restarts=2, refine_iterations=3)
     assert not model.reliable
-    assert model.verdict.startswith("No structure was found")
+    assert model.verdict.startswith("No structure was found") and model.verdict.endswith("round 2 of starts, after none in 1 before")
     assert not read_verdict(tmp_path / "run").reliable
 
 
@@ -140,6 +141,39 @@ def test_the_shortest_runs_end_with_their_files(tmp_path, iterations):
     settings = replace(SETTINGS, n_iterations=iterations, ini_subset=30, fin_subset=40, healpix_order=0)
     model = make_initial_model(settings, truth.particles, tmp_path / "run", restarts=2, refine_iterations=0)
     assert model.maps[0].name == f"run_it{iterations:03d}_class001.mrc" and model.maps[0].is_file()
+
+
+def test_other_starts_are_tried_until_a_structure_is_found(tmp_path, monkeypatch):
+    truth = project(tmp_path, 60, structures=[molecule(5)], noise=0.2, signal=2.0)
+    settings = replace(SETTINGS, n_iterations=8, ini_subset=30, fin_subset=40, healpix_order=0, write_every=4)
+    out, seeds = tmp_path / "run", {}
+
+    def answer(evidence):
+        seeds[evidence.round] = [start["seed"] for start in evidence.starts]
+        (out / "run_it099_optimiser.star").touch()  # a run that is killed would go on from here
+        return replace(judge(evidence), reliable=evidence.round == 2)
+
+    def make(**options):
+        return make_initial_model(settings, truth.particles, out, restarts=2, rounds=5, refine_iterations=0, **options)
+
+    monkeypatch.setattr("relion4plugin.refinement.initial_model.judge", answer)
+    model = make()
+    assert sorted(seeds) == [1, 2] and len({*seeds[1], *seeds[2]}) == 4
+    assert [start.seed for start in read_verdict(out).restarts] == seeds[2]
+    (out / "run_it099_optimiser.star").unlink()  # of the second round
+    seeds.clear()
+    again = make(resume=out / "run_it004_optimiser.star")
+    assert sorted(seeds) == [2]
+    assert np.array_equal(read_mrc(again.maps[0])[0], read_mrc(model.maps[0])[0])
+
+
+@pytest.mark.parametrize("options", [{"restarts": 2, "rounds": 1}, {"restarts": 1, "rounds": 2}])
+def test_one_round_or_one_start_is_all_there_is(tmp_path, monkeypatch, options):
+    truth = project(tmp_path, 60, structures=[molecule(5)], noise=0.2, signal=2.0)
+    settings = replace(SETTINGS, n_iterations=3, ini_subset=30, fin_subset=40, healpix_order=0)
+    monkeypatch.setattr("relion4plugin.refinement.initial_model.judge", lambda evidence: replace(judge(evidence), reliable=False))
+    model = make_initial_model(settings, truth.particles, tmp_path / "run", refine_iterations=0, **options)
+    assert not model.reliable and "round" not in model.verdict
 
 
 def test_too_few_particles_for_halves_still_give_a_map(tmp_path):

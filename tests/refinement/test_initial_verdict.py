@@ -29,6 +29,7 @@ UNRESOLVED = replace(RESOLVED, half_resolution=FINE + 0.2)
         (replace(UNRESOLVED, agreement={8: NEAR}), False, ("No structure was found", "1 of 1 other starts agree")),
         (replace(BARE, agreement={8: NEAR, 9: FAR}), True, ("A structure was found", "1 of 2 other starts agree", "(the best to 29 A)")),
         (replace(BARE, agreement={8: FAR}), False, ("No structure was found",)),
+        (replace(BARE, agreement={8: FAR}, round=3), False, ("No structure was found", "round 3 of starts, after none in 2 before")),
         (BARE, False, ("Not judged",)),
     ],
 )
