@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from measure import publish, run_benchmark
-from ranker_jobs import FACILITY, KEPT, SOLUBILISED
+from ranker_jobs import BELTED, FACILITY, KEPT, SOLUBILISED
 
 from relion4plugin.ranker.calibrated import CalibrationSettings, calibrated_threshold
 from relion4plugin.ranker.evaluation import DEFAULT_THRESHOLD, good_classes, particle_numbers
@@ -34,7 +34,8 @@ ONLY_JUNK = 0.02  # share of true particles, below which a job has none
 SETS = {
     f"jobs 0 to {FACILITY - 1}": range(FACILITY),
     f"jobs of a facility, {FACILITY} to {SOLUBILISED - 1}": range(FACILITY, SOLUBILISED),
-    f"jobs of a facility, from {SOLUBILISED} on": range(SOLUBILISED, 1000),
+    f"jobs of a facility, {SOLUBILISED} to {BELTED - 1}": range(SOLUBILISED, BELTED),
+    f"jobs full of detergent, from {BELTED} on": range(BELTED, 1000),
 }
 RULE_WORDS = {
     "default": "score from 0.15",

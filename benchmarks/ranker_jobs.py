@@ -36,6 +36,11 @@ class Structure:
     partner: str = ""  # source of another conformation
     dense: bool = False  # always packed densely
 
+    @property
+    def takes_belt(self) -> bool:
+        """Whether it is made of atoms, about which a belt can be laid."""
+        return not self.source.endswith(".mrc")
+
 
 REAL = (
     Structure("bgal", "6cvm_beta_galactosidase.pdb.gz", TRAIN, 182),
@@ -73,6 +78,10 @@ PSEUDO_FACILITY = PSEUDO | {TRAIN: tuple(n for n in range(220, 260) if n not in 
 # jobs from this number on have empty micelles and nanodiscs only where the protein itself was solubilised
 SOLUBILISED = 400
 DETERGENT = ("micelle", "nanodisc")
+# in jobs from this number on every protein carries a belt, and detergent without protein is among the junk
+BELTED = 600
+TOO_LARGE_BELTED = (509, 522, 533)
+PSEUDO_BELTED = PSEUDO_FACILITY | {TRAIN: tuple(n for n in range(500, 540) if n not in TOO_LARGE_BELTED)}
 BELT = 40.0  # A, by which a belt may widen a particle
 PSEUDO_SHARE = {TRAIN: 0.5, VALIDATION: 0.6, TEST: 0.15}
 JUNK = tuple(kind for kind in KINDS if kind not in PARTICLE_KINDS)
@@ -116,8 +125,8 @@ def rank_in_split(number: int) -> int:
 
 def pseudo_seeds(split: str, number: int) -> tuple[int, ...]:
     """Built-in proteins that a job may have."""
-    sets = PSEUDO if number < SECOND_SET else PSEUDO_SECOND if number < FACILITY else PSEUDO_FACILITY
-    return sets[split]
+    first = {BELTED: PSEUDO_BELTED, FACILITY: PSEUDO_FACILITY, SECOND_SET: PSEUDO_SECOND, 0: PSEUDO}
+    return next(sets for begin, sets in first.items() if number >= begin)[split]
 
 
 def structure_of(number: int) -> Structure:
@@ -129,7 +138,7 @@ def structure_of(number: int) -> Structure:
         seeds = pseudo_seeds(split, number)
         seed = seeds[before % len(seeds)]
         return Structure(f"pseudo_{seed}", f"pseudo:{seed}", split, dense=seed == DENSE_PSEUDO)
-    real = [structure for structure in REAL if structure.split == split]
+    real = [structure for structure in REAL if structure.split == split and (number < BELTED or structure.takes_belt)]
     return real[(rank - before) % len(real)]
 
 
@@ -213,7 +222,8 @@ def _mixture(
     structure: Structure, style: str, diameter: float, models: Path, maps: Path, number: int, rng: np.random.Generator
 ) -> MixtureSpec:
     """Draw particles, optics and noise; the box is 1.5 to 1.95 diameters."""
-    belt = bool(rng.random() < (0.6 if structure.membrane else 0.2)) and not structure.source.endswith(".mrc")
+    solubilised = bool(rng.random() < (0.6 if structure.membrane else 0.2)) or number >= BELTED
+    belt = solubilised and structure.takes_belt
     diameter += BELT if belt else 0.0
     edge = diameter * float(rng.uniform(1.5, 1.95))
     box = int(np.clip(2 * round(edge / rng.uniform(2.8, 4.4) / 2), 48, 80))
@@ -222,7 +232,7 @@ def _mixture(
     low = float(rng.uniform(5000.0, 15000.0))
     return MixtureSpec(
         sources=_sources(structure, style, pseudo_seeds(structure.split, number), models, maps, rng),
-        kinds=_kinds(style, rng),
+        kinds=_kinds(style, rng, DETERGENT if number >= BELTED else ()),
         n_particles=int(rng.integers(2000, 4001)),
         box_size=box,
         pixel_size=round(pixel, 3),
@@ -274,10 +284,12 @@ def _sources(
     return ((first, 1.0),)
 
 
-def _kinds(style: str, rng: np.random.Generator) -> dict[str, float]:
-    """Shares of the kinds of images; a third of them is junk on average, up to 95 %."""
+def _kinds(style: str, rng: np.random.Generator, one_of: tuple[str, ...]) -> dict[str, float]:
+    """Shares of the kinds of images, much of `one_of` among them; a third of them is junk on average, up to 95 %."""
     chosen = list(dict.fromkeys(["empty", *rng.choice(JUNK, size=int(rng.integers(2, 7)), replace=False).tolist()]))
-    shares = rng.dirichlet(np.full(len(chosen), 0.7))
+    if one_of and not set(one_of) & set(chosen):
+        chosen.append(str(rng.choice(one_of)))
+    shares = rng.dirichlet([3.0 if kind in one_of else 0.7 for kind in chosen])
     junk = 1.0 if style == "junk" else float(rng.beta(1.4, 2.8)) * 0.95
     kinds = {kind: junk * float(share) for kind, share in zip(chosen, shares, strict=True)}
     if style == "junk":

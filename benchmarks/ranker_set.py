@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from evaluation import particle_table
 from measure import run_benchmark
-from ranker_jobs import TEST, TRAIN, VALIDATION, SimulatedJob, draw_job, proteins, split_of
+from ranker_jobs import SHORT, TEST, TRAIN, VALIDATION, SimulatedJob, draw_job, proteins, split_of
 from ranker_label import label_run, relabel
 from ranker_real import REAL_JOBS, make_real_job
 
@@ -57,7 +57,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=(TRAIN, VALIDATION, TEST), help="only the jobs of one split")
     parser.add_argument("--keep", action="store_true", help="keep stacks and runs in OUT/work")
     parser.add_argument("--collect", action="store_true", help="join the finished jobs")
-    parser.add_argument("--compact", action="store_true", help="with --collect: 8 bits per pixel, as the parts in benchmarks/data/ranker")
+    parser.add_argument("--compact", action="store_true", help="with --collect: 8 bits per pixel and no second runs (jobNNN_short)")
     options = parser.parse_args(words)
     if not options.collect and options.real is None and (options.models is None or options.maps is None):
         parser.error("--models and --maps are needed to simulate; or give --real or --collect")
@@ -171,6 +171,8 @@ def _attempt(task: Callable[[], int]) -> int | Exception:
 def collect(out: Path, compact: bool = False) -> str:
     """Join the finished jobs by split, labelled by the present rules; returns a report.
 
+    A compact set leaves out the second, poorer runs of the same particles: it is kept in the repository.
+
     Raises
     ------
     UserError
@@ -178,6 +180,8 @@ def collect(out: Path, compact: bool = False) -> str:
     """
     parts: dict[str, list[Samples]] = {TRAIN: [], VALIDATION: [], TEST: []}
     for path in sorted(out.glob("*.json")):
+        if compact and path.stem.endswith(f"_{SHORT}"):
+            continue
         samples = read_samples(path.with_suffix(".npz"))
         if len(samples):
             record = json.loads(path.read_text(encoding="utf-8"))

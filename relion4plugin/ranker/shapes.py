@@ -1,4 +1,4 @@
-"""What the image of a class looks like whichever way it is turned: shares of its energy by angular order, radius and frequency."""
+"""What the image of a class looks like whichever way it is turned: its extent, and its energy by angular order, radius and frequency."""
 
 import numpy as np
 import scipy.fft
@@ -6,6 +6,7 @@ import scipy.fft
 ANGLES = 64
 _BANDS = (0.0, 2.5, 5.0, 8.0, 12.0, 20.0, 33.0)  # borders of the frequency bands, periods per image
 _OUTER = 26  # px, where the outermost rings begin
+_TOP = 0.98  # quantile of the grey values that stands for the brightest part
 _TINY = 1e-12
 
 
@@ -47,6 +48,45 @@ def shapes(images: np.ndarray) -> dict[str, np.ndarray]:
         "rings": np.maximum(0, np.diff(profile, axis=1)) @ weight[1:] / spread,
         **_bands(images),
     }
+
+
+def extents(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Tell how far the density of images reaches from their centre.
+
+    Parameters
+    ----------
+    images
+        float (n, 64, 64), centred; what is darker than 0 is not counted.
+
+    Returns
+    -------
+    dict
+        float64 (n,) by name, all logarithms: radius of gyration, radii (px) that enclose half and nine tenths of the density, and the
+        area that is at least half as bright as the brightest part. They do not change when an image is turned or scaled in grey value.
+    """
+    rings, radii = polar(images)
+    density = np.maximum(rings.mean(axis=2), 0.0)
+    gyration = np.sqrt((density @ radii**3) / (density @ radii + _TINY))
+    inside = np.cumsum(np.maximum(rings, 0.0).mean(axis=2) * radii, axis=1)
+    inside /= inside[:, -1:] + _TINY
+    bright = rings > np.quantile(rings, _TOP, axis=(1, 2))[:, None, None] / 2
+    return {
+        "log_gyration": np.log(gyration + 0.5),
+        "log_radius_50": np.log(_enclosing(inside, radii, 0.5)),
+        "log_radius_90": np.log(_enclosing(inside, radii, 0.9)),
+        "log_area": np.log(bright.sum(axis=2) @ radii + 1.0),
+    }
+
+
+def _enclosing(inside: np.ndarray, radii: np.ndarray, share: float) -> np.ndarray:
+    """Radius, float64 (n,), that encloses a share, from the shares (n, radii) inside the outer edge of each ring; at most the last edge."""
+    edges = np.concatenate([[0.0], radii + 0.5])
+    inside = np.pad(inside, ((0, 0), (1, 0)))
+    after = np.clip((inside < share).sum(axis=1), 1, len(radii))
+    rows = np.arange(len(inside))
+    low, high = inside[rows, after - 1], inside[rows, after]
+    part = np.clip((share - low) / np.maximum(high - low, _TINY), 0.0, 1.0)
+    return edges[after - 1] + part * (edges[after] - edges[after - 1])
 
 
 def polar(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 from relion4plugin.ranker.calibrated import data_set_level
 from relion4plugin.ranker.features import FEATURE_NAMES, MASKED_SLOTS
 from relion4plugin.ranker.samples import Samples
-from relion4plugin.ranker.shapes import shapes
+from relion4plugin.ranker.shapes import extents, shapes
 
 _USED = tuple(i for i in range(len(FEATURE_NAMES)) if i not in MASKED_SLOTS)
 _SHARES = (0.1, 0.3, 0.5)  # of the particles, at whose score the job is compared
@@ -57,6 +57,7 @@ def standing(job: JobClasses) -> dict[str, np.ndarray]:
     scores = np.clip(np.asarray(job.scores, np.float64), 0, 1)
     particles, logs = np.asarray(job.particles, np.float64), np.log(np.asarray(job.resolution, np.float64))
     features = np.clip(np.asarray(job.features, np.float64), -_CLIP, _CLIP)
+    weights, extent = particles * np.maximum(scores, _LEAST_WEIGHT), extents(job.images)
     return {
         "score": scores,
         **_score_in_job(scores, particles),
@@ -65,9 +66,11 @@ def standing(job: JobClasses) -> dict[str, np.ndarray]:
         "log_resolution": logs,
         "job_best_resolution": logs - logs.min(),
         "job_median_resolution": logs - np.median(logs),
-        "job_mean_resolution": logs - np.average(logs, weights=particles * np.maximum(scores, _LEAST_WEIGHT)),
+        "job_mean_resolution": logs - np.average(logs, weights=weights),
         **{FEATURE_NAMES[i]: features[:, i] for i in _USED},
         **shapes(job.images),
+        **extent,
+        **{f"job_{name}": values - np.average(values, weights=weights) for name, values in extent.items()},
     }
 
 

@@ -22,6 +22,7 @@ from relion4plugin.refinement.settings import Algorithm, RefinementSettings
 from relion4plugin.simulation.mixture_spec import INTACT, PARTICLE_KINDS, MixtureSpec
 
 JOBS = 272
+DRAWN = 672  # the kept parts hold jobs before this one
 
 
 def some_samples(job: str, n: int = 3) -> Samples:
@@ -113,6 +114,15 @@ def test_soluble_proteins_bring_no_detergent(tmp_path):
     assert after == pytest.approx({"empty": 0.2, "rod": 0.2, "intact": 0.6})
 
 
+def test_detergent_lies_beside_proteins_that_carry_some(tmp_path):
+    jobs = [ranker_jobs.draw_job(n, tmp_path, tmp_path) for n in range(ranker_jobs.BELTED, ranker_jobs.BELTED + JOBS)]
+    assert all(job.spec.belt and not job.spec.sources[0][0].endswith(".mrc") for job in jobs if job.split == "train")
+    shares = [sum(job.spec.kinds.get(kind, 0.0) for kind in ranker_jobs.DETERGENT) for job in jobs if job.spec.belt]
+    assert np.quantile(shares, 0.1) > 0.02 and np.median(shares) > 0.1  # enough for classes of their own
+    earlier = {ranker_jobs.structure_of(n).name for n in range(ranker_jobs.BELTED)}
+    assert {job.structure for job in jobs if job.split == "train" and job.structure.startswith("pseudo")}.isdisjoint(earlier)
+
+
 def test_a_run_of_conformations_is_labelled_anew():
     """As if made when each conformation counted as another protein: pure classes of two conformations become good ones."""
     columns = {
@@ -160,7 +170,7 @@ def _fail() -> int:
 
 
 def test_jobs_are_joined_by_split(tmp_path):
-    for name, split in (("job000", "train"), ("job001", "train"), ("job002", "test")):
+    for name, split in (("job000", "train"), ("job001", "train"), ("job001_short", "train"), ("job002", "test")):
         ranker_set.save(tmp_path, name, some_samples(name), {"split": split})
     report = ranker_set.collect(tmp_path, compact=True)
     assert "train: 6 classes of 2 jobs" in report
@@ -168,6 +178,7 @@ def test_jobs_are_joined_by_split(tmp_path):
     assert "solvent_mean" in report
     assert len(read_samples(tmp_path / "set_train.npz")) == 6
     joined = read_samples(tmp_path / "set_test.npz")
+    assert "train: 9 classes of 3 jobs" in ranker_set.collect(tmp_path)
     assert joined.extra["category"].tolist() == [0, 3, 1] and joined.extra["selected"].tolist() == [0, 1, 1]
     assert joined.score[0] == 0 < joined.score[1] < joined.score[2] == np.float32(0.8)
 
@@ -184,10 +195,10 @@ def test_options(tmp_path):
 
 def test_the_kept_training_part_is_what_the_card_says():
     kept = read_samples(ranker_jobs.KEPT / "set_train.npz")
-    assert (len(kept), len(np.unique(kept.job)), len(np.unique(kept.structure))) == (6870, 240, 81)
+    assert (len(kept), len(np.unique(kept.job)), len(np.unique(kept.structure))) == (8035, 229, 107)
     assert set(kept.extra["split"]) == {"train"}
     assert set(kept.extra["label_version"]) == {LabelRules().version}
-    others = {ranker_jobs.structure_of(n).name for n in range(ranker_jobs.SOLUBILISED + 136) if ranker_jobs.split_of(n) != "train"}
+    others = {ranker_jobs.structure_of(n).name for n in range(DRAWN) if ranker_jobs.split_of(n) != "train"}
     assert others and not others & set(kept.structure)
     valid, test = (read_samples(ranker_jobs.KEPT / f"set_{split}.npz") for split in ("validation", "test"))
     parts = [set(part.structure) for part in (kept, valid, test)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from relion4plugin.ranker.shapes import polar, shapes
+from relion4plugin.ranker.shapes import extents, polar, shapes
 
 Y, X = np.mgrid[-32:32, -32:32].astype(np.float64)
 R, ANGLE = np.hypot(X, Y), np.arctan2(Y, X)
@@ -40,7 +40,8 @@ def test_turning_changes_nothing_and_grey_values_only_the_spread():
     centred[1:, 1:] = image[1:, 1:]
     turned = np.zeros((64, 64))
     turned[1:, 1:] = np.rot90(image[1:, 1:])  # about the pixel in the centre
-    numbers = shapes(np.stack([centred, turned, 3 * centred]))
+    images = np.stack([centred, turned, 3 * centred])
+    numbers = shapes(images) | extents(images)
     for name, values in numbers.items():
         assert values[0] == pytest.approx(values[1], abs=1e-6), name
         if name != "log_spread":
@@ -49,4 +50,19 @@ def test_turning_changes_nothing_and_grey_values_only_the_spread():
 
 
 def test_an_empty_image_is_no_failure():
-    assert all(np.isfinite(values).all() for values in shapes(np.zeros((2, 64, 64))).values())
+    empty = np.zeros((2, 64, 64))
+    assert all(np.isfinite(values).all() for values in (shapes(empty) | extents(empty)).values())
+
+
+def test_extents_of_discs_and_blobs():
+    numbers = extents(np.stack([(R <= 8.0) * 1.0, (R <= 24.0) * 1.0, blob(0, 0, 6), -blob(0, 0, 6) + 2 * blob(0, 0, 3)]))
+    tolerance = {"rel": 0.04}
+    disc, wide, gauss, ringed = (np.exp([values[i] for values in numbers.values()]) for i in range(4))
+    gyration, half, most, area = disc
+    assert gyration - 0.5 == pytest.approx(8 / np.sqrt(2), **tolerance)
+    assert (half, most) == (pytest.approx(8 * np.sqrt(0.5), rel=0.1), pytest.approx(8 * np.sqrt(0.9), rel=0.1))
+    assert wide[3] / area == pytest.approx(9.0, rel=0.1)
+    # of a Gaussian: sqrt(2), sqrt(2 ln 2) and sqrt(2 ln 10) of its sigma
+    assert gauss[0] - 0.5 == pytest.approx(6 * np.sqrt(2), **tolerance)
+    assert (gauss[1], gauss[2]) == (pytest.approx(6 * np.sqrt(2 * np.log(2)), rel=0.1), pytest.approx(6 * np.sqrt(2 * np.log(10)), rel=0.1))
+    assert ringed[0] < gauss[0] / 2  # what is dark about it does not count
