@@ -54,7 +54,7 @@ QUICK = _Size(16, 1024, 8, 200, 420, 100, 1)
 def add_args(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--o", metavar="DIR", type=Path, default=Path("demo"), help="directory for everything, made anew (default demo)")
-    parser.add_argument("--quick", action="store_true", help="a smaller session: under three minutes, and a coarser map")
+    parser.add_argument("--quick", action="store_true", help="a smaller session: a few minutes, and a coarser map")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
